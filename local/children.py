@@ -1,0 +1,146 @@
+"""Starting and ending child processes, so that none outlives its parent.
+
+Every child leads a session of its own: the terminal's Ctrl-C reaches only us, and we decide the
+order in which they end. On Linux the kernel also signals a child whose parent was killed.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from local.errors import ServerError
+from local.owner import Owner
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def start_child(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path,
+    owner: Owner | None = None,
+    death_signal: signal.Signals = signal.SIGTERM,
+    stdin_text: str | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program whose output is appended to `log`.
+
+    Call it from the main thread only: Linux sends `death_signal` when the thread ends.
+    """
+    with log.open("ab") as output:
+        process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
+            [str(part) for part in argv],
+            stdin=subprocess.DEVNULL if stdin_text is None else subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+            preexec_fn=_die_with_parent(death_signal),  # noqa: PLW1509
+            **(owner.popen_arguments() if owner else {}),
+        )
+    if stdin_text is not None and process.stdin is not None:
+        process.stdin.write(stdin_text.encode())
+        process.stdin.close()
+    return process
+
+
+def end_child(
+    process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]
+) -> None:
+    """Send each signal and wait its seconds; at last kill the child's whole group."""
+    for number, seconds in steps:
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            continue
+    kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill whatever is left of the group that `process` leads."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    process.wait()
+
+
+def end_orphan(pid_file: Path, folder: Path, *, program: str, seconds: float = 20) -> None:
+    """End the server that a killed supervisor left running in `folder`, if there is one."""
+    try:
+        pid = int(pid_file.read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if not _runs_in(pid, folder, program):
+            return
+        os.kill(pid, number)
+        wait_until(lambda: not _runs_in(pid, folder, program), seconds)
+    if _runs_in(pid, folder, program):
+        raise ServerError(f"Process {pid} still uses {folder} and does not end; end it first.")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll `condition` until it holds; False when `seconds` passed before it did."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def read_tail(log: Path, *, lines: int = 8) -> str:
+    """The last lines of a log on one line, for an error message."""
+    try:
+        text = log.read_text(errors="replace")
+    except FileNotFoundError:
+        return "its log is empty"
+    return " | ".join(line.strip() for line in text.splitlines()[-lines:]) or "its log is empty"
+
+
+def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
+    if _LIBC is None:
+        return None
+    parent = os.getpid()
+    libc = _LIBC
+
+    def arrange() -> None:
+        # Runs in the child after it changed its user, which would have cleared the setting.
+        libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return arrange
+
+
+def _runs_in(pid: int, folder: Path, program: str) -> bool:
+    """Is `pid` a live `program` working in `folder`? A number that was reused is not."""
+    if Path("/proc/self/cwd").exists():
+        try:
+            return Path(f"/proc/{pid}/cwd").samefile(folder)
+        except OSError:
+            return False
+    found = subprocess.run(
+        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
+    )
+    return program in found.stdout
