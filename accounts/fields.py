@@ -1,0 +1,38 @@
+"""Column types of PostgreSQL that Django has no field for."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class CidrField(models.Field[Any, Any]):
+    """A `cidr` column: an IPv4 or IPv6 network; a host bit set is an error, as in PostgreSQL."""
+
+    description = "An IPv4 or IPv6 network"
+
+    def db_type(self, connection: Any) -> str:
+        return "cidr"
+
+    def from_db_value(self, value: Any, *_: Any) -> Network | None:
+        return self.to_python(value)
+
+    def to_python(self, value: Any) -> Network | None:
+        if value is None or isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+            return value
+        try:
+            return ipaddress.ip_network(str(value).strip())
+        except ValueError as error:
+            raise ValidationError(f"{value!r} is not a network: {error}") from error
+
+    def get_prep_value(self, value: Any) -> str | None:
+        network = self.to_python(value)
+        return None if network is None else str(network)
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.value_from_object(obj))

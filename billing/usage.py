@@ -1,0 +1,151 @@
+"""The facts: what an attempt used, how it ended and how we know.
+
+Pure values, shared by the gateway that makes them and the ledger that keeps them. The JSON of a
+UsageEvent is at once a spool record and the row that the database takes, so a field here is a
+column there under the same name. Nothing here knows a wire format or a database.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import random
+import time
+import uuid
+
+import msgspec
+
+INT64_MAX = 2**63 - 1
+
+
+class Outcome(enum.StrEnum):
+    """How an attempt ended; exactly one of these, and never another one later.
+
+    answered           the whole answer went by
+    answered_partial   the upstream broke off in the middle
+    client_cancelled   the caller hung up first
+    upstream_refused   the provider answered 4xx
+    upstream_failed    the provider answered 5xx, nonsense, or dropped the connection
+    upstream_timeout   the provider was slower than the route allows
+    unknown            the process ended before it could know
+    """
+
+    ANSWERED = "answered"
+    ANSWERED_PARTIAL = "answered_partial"
+    CLIENT_CANCELLED = "client_cancelled"
+    UPSTREAM_REFUSED = "upstream_refused"
+    UPSTREAM_FAILED = "upstream_failed"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    UNKNOWN = "unknown"
+
+
+class UsageSource(enum.StrEnum):
+    """How an event's figures are known, from best to worst; `none` where nothing was used."""
+
+    REPORTED = "reported"
+    PARTIAL = "partial"
+    ESTIMATED = "estimated"
+    HELD = "held"
+    NONE = "none"
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one attempt in disjoint buckets: every token is counted in exactly one.
+
+    `output` is visible text, `reasoning` what was thought and not shown; providers that report
+    reasoning inside their completion tokens have it taken out here.
+    """
+
+    uncached_input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    image_input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_output: int = 0
+
+    @property
+    def input_tokens(self) -> int:
+        return (
+            self.uncached_input
+            + self.cache_read
+            + self.cache_write_5m
+            + self.cache_write_1h
+            + self.audio_input
+            + self.image_input
+        )
+
+    @property
+    def output_tokens(self) -> int:
+        return self.output + self.reasoning + self.audio_output
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+class UsageEvent(msgspec.Struct, kw_only=True):
+    """One attempt, as the table usage_event keeps it.
+
+    `id` is the attempt's UUIDv7 and decides the day it belongs to. `cost_ticks` and `held_ticks`
+    are 10^-10 USD. `windows`, `window_amounts` and `window_holds` run in parallel: the windows it
+    was held in, what it comes to in each (in the quota's unit) and what had been held there.
+    `process_seq` counts a process's attempts from 1 without gaps.
+    """
+
+    id: str
+    call_id: str
+    attempt_no: int
+    organization: int
+    project: int
+    key: int
+    member: int | None
+    model: str
+    provider: str
+    upstream_model: str
+    upstream_id: str
+    protocol: str
+    endpoint: str
+    outcome: Outcome
+    http_status: int | None
+    uncached_input: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    audio_input: int
+    image_input: int
+    output: int
+    reasoning: int
+    audio_output: int
+    cost_ticks: int
+    price_version: int | None
+    usage_source: UsageSource
+    held_ticks: int
+    first_byte_ms: int | None
+    total_ms: int
+    tags: dict[str, str]
+    process: str
+    process_seq: int
+    windows: list[int]
+    window_amounts: list[int]
+    window_holds: list[int]
+
+
+def new_id() -> str:
+    """Return a UUIDv7 (RFC 9562) in its text form: 48 bits of milliseconds, then randomness."""
+    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | _random.getrandbits(76)
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def first_id_at(unix_ms: int) -> uuid.UUID:
+    """Return the smallest UUID of that millisecond: where a day's partition begins."""
+    return uuid.UUID(int=unix_ms << 80)
+
+
+# Ids need to be unique, not secret; the generator is seeded anew in a forked child.
+_random = random.Random(os.urandom(16))  # noqa: S311
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(16)))

@@ -1,0 +1,122 @@
+"""The environment, read in this one place.
+
+A variable that is missing or makes no sense ends the process with a sentence that names it.
+Where DATABASE_URL is not set, the servers of a running `make run` are used: its supervisor keeps
+their addresses in TOLLGATE_DATA/run.json and the generated secrets in TOLLGATE_DATA/demo.env.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class BadSetting(SystemExit):
+    """The process cannot start; the message says which variable is wrong and why."""
+
+
+def text(name: str, default: str | None = None) -> str:
+    value = os.environ.get(name, "").strip() or default
+    if value is None:
+        raise BadSetting(f"{name} is not set; docs/SETTINGS.md says what it must hold.")
+    return value
+
+
+def integer(name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
+    value = text(name, str(default))
+    try:
+        number = int(value)
+    except ValueError:
+        raise BadSetting(f"{name}={value!r} is not a whole number.") from None
+    if not least <= number <= most:
+        raise BadSetting(f"{name}={number} is outside {least} to {most}.")
+    return number
+
+
+def boolean(name: str, *, default: bool) -> bool:
+    value = text(name, "1" if default else "0").lower()
+    if value not in {"0", "1", "true", "false"}:
+        raise BadSetting(f"{name}={value!r} is neither 1 nor 0.")
+    return value in {"1", "true"}
+
+
+def choice(name: str, default: str, options: set[str]) -> str:
+    value = text(name, default)
+    if value not in options:
+        raise BadSetting(f"{name}={value!r} is none of {', '.join(sorted(options))}.")
+    return value
+
+
+def networks(name: str, default: str = "") -> tuple[Network, ...]:
+    """Read a comma-separated list of networks in CIDR notation."""
+    found = []
+    for part in text(name, default).split(","):
+        if not part.strip():
+            continue
+        try:
+            found.append(ipaddress.ip_network(part.strip()))
+        except ValueError as error:
+            raise BadSetting(f"{name}: {part.strip()!r} is not a network: {error}.") from None
+    return tuple(found)
+
+
+def peppers(name: str) -> dict[int, bytes]:
+    """Read `1:<hex>,2:<hex>`: the versioned secrets under which keys are digested."""
+    found: dict[int, bytes] = {}
+    for part in text(name).split(","):
+        version, _, secret = part.strip().partition(":")
+        try:
+            found[int(version)] = bytes.fromhex(secret)
+        except ValueError:
+            raise BadSetting(
+                f"{name} must be a list of version:hex, such as 1:{'ab' * 4}..., without spaces."
+            ) from None
+        if len(found[int(version)]) < 32:
+            raise BadSetting(f"{name}: pepper {version} is shorter than 32 bytes (64 hex digits).")
+    return found
+
+
+def data_folder() -> Path:
+    """Return TOLLGATE_DATA: the spool and, with embedded servers, everything that is kept."""
+    return Path(text("TOLLGATE_DATA", str(BASE_DIR / ".data"))).expanduser().resolve()
+
+
+def adopt_running_servers() -> None:
+    """Take over the addresses and secrets of a running `make run` where none are given.
+
+    Variables that are set win. Ends the process when there is nothing to talk to.
+    """
+    if os.environ.get("DATABASE_URL"):
+        return
+    folder = data_folder()
+    running = _read_running(folder / "run.json")
+    if running is None:
+        raise BadSetting(
+            f"No servers are running for {folder}: start them with `make run`, or set "
+            "DATABASE_URL and REDIS_URL."
+        )
+    for name in ("DATABASE_URL", "REDIS_URL", "HOST", "PORT"):
+        if running.get(name):
+            os.environ.setdefault(name, str(running[name]))
+    secrets = folder / "demo.env"
+    if secrets.exists():
+        for line in secrets.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition("=")
+            if name in {"SECRET_KEY", "KEY_PEPPERS", "CREDENTIAL_KEYS"}:
+                os.environ.setdefault(name, value)
+
+
+def _read_running(path: Path) -> dict[str, object] | None:
+    try:
+        found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        os.kill(int(str(found["pid"])), 0)
+    except PermissionError:
+        return None if not path.exists() else found
+    except (OSError, ValueError, KeyError):
+        return None
+    return found

@@ -1,0 +1,8 @@
+"""The Django application that forwards calls to providers."""
+
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    name = "gateway"
+    default_auto_field = "django.db.models.BigAutoField"

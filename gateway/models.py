@@ -1,0 +1,106 @@
+"""Where calls go: providers, our credentials there, public models and their routes.
+
+All of it is held in memory by every gateway process (see routing.py) and watched by triggers.
+"""
+
+from __future__ import annotations
+
+from django.core.validators import MinValueValidator
+from django.db import models
+
+
+class Protocol(models.TextChoices):
+    """The wire format that a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+class Provider(models.Model):
+    """An HTTP service that answers model calls. `base_url` is what its own SDK would be given,
+    with `/v1` for OpenAI's protocol and without it for Anthropic's."""
+
+    name = models.SlugField(max_length=50, unique=True)
+    protocol = models.CharField(max_length=10, choices=Protocol.choices)
+    base_url = models.URLField(max_length=200)
+    enabled = models.BooleanField(default=True)
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "provider"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Credential(models.Model):
+    """Our secret at a provider, sealed (credentials.py). The newest one is used."""
+
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="credentials")
+    sealed = models.BinaryField()
+    source = models.CharField(max_length=200, help_text="Where it came from, such as env:NAME.")
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "credential"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"credential {self.pk} at {self.provider}"
+
+
+class Model(models.Model):
+    """A public model name, with the bounds that an answer of it cannot exceed.
+
+    The overheads are tokens that a provider may count beyond the bytes of the request body. Where
+    one is empty the part has no declared bound, and a strict quota refuses it.
+    """
+
+    name = models.CharField(max_length=200, unique=True)
+    context_window = models.PositiveBigIntegerField(validators=[MinValueValidator(1)])
+    max_output_tokens = models.PositiveBigIntegerField(validators=[MinValueValidator(1)])
+    overhead_tokens = models.PositiveIntegerField(default=0)
+    overhead_tokens_per_image = models.PositiveIntegerField(null=True, blank=True)
+    overhead_tokens_per_audio = models.PositiveIntegerField(null=True, blank=True)
+    overhead_tokens_per_file = models.PositiveIntegerField(null=True, blank=True)
+    enabled = models.BooleanField(default=True)
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "model"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Route(models.Model):
+    """One way to serve a model. Lower priority numbers go first; equals share by weight."""
+
+    model = models.ForeignKey(Model, models.CASCADE, related_name="routes")
+    provider = models.ForeignKey(Provider, models.PROTECT, related_name="routes")
+    upstream_model = models.CharField(max_length=200)
+    priority = models.PositiveSmallIntegerField(default=0)
+    weight = models.PositiveSmallIntegerField(default=1)
+    cap_bounds_reasoning = models.BooleanField(
+        default=True,
+        help_text="Off where the provider's output cap leaves reasoning unbounded, as at xAI.",
+    )
+    connect_timeout_ms = models.PositiveIntegerField(default=5_000)
+    first_byte_timeout_ms = models.PositiveIntegerField(default=600_000)
+    idle_timeout_ms = models.PositiveIntegerField(default=120_000)
+    total_timeout_ms = models.PositiveIntegerField(default=3_600_000)
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        db_table = "route"
+        ordering = ["model", "priority", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "provider", "upstream_model"], name="route_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.provider}"
