@@ -1,15 +1,13 @@
 """An embedded, real PostgreSQL 18: data folder, start, stop.
 
-It listens on 127.0.0.1 only, with a generated password, and is a direct child of ours. A data
-folder is either whole or absent: it is initialized aside and moved into place.
+It listens on 127.0.0.1 only, with a generated password, and is a direct child of ours. Making a
+data folder is in initdb.py.
 """
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,11 +16,11 @@ import psycopg
 from local.binaries import POSTGRES_MAJOR, find_postgres
 from local.children import end_child, end_orphan, find_free_port, read_tail, start_child
 from local.errors import ServerError
+from local.initdb import CLEAN_ENV, initialize
 from local.owner import find_home, find_owner, make_data_dir
 
 USER = "tollgate"
 DATABASE = "tollgate"
-CLEAN_ENV = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 FAST_SHUTDOWN = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
 # What a crash loses is of no interest to a test.
 FORGETFUL_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -42,7 +40,7 @@ class Postgres:
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.data_dir = data_dir.resolve()
         self._durable = durable
-        self._port = 0
+        self.port = 0
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -82,7 +80,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgres://{USER}:{self._password}@127.0.0.1:{self._port}/{DATABASE}"
+        return f"postgres://{USER}:{self._password}@127.0.0.1:{self.port}/{DATABASE}"
 
     @property
     def _password_file(self) -> Path:
@@ -109,52 +107,18 @@ class Postgres:
             )
 
     def _initialize(self) -> None:
-        """Fill a folder aside and rename it: a killed initdb leaves nothing that counts."""
-        aside = self.folder.with_name("postgres.new")
-        if aside.exists():
-            shutil.rmtree(aside)
-        self._owner.make_folder(aside)
-        self._write_password()
-        with tempfile.NamedTemporaryFile("w", dir=self.folder.parent) as password:
-            password.write(self._password_file.read_text())
-            password.flush()
-            self._owner.give(Path(password.name))
-            self._run_initdb(aside, Path(password.name))
-        aside.rename(self.folder)
-
-    def _write_password(self) -> None:
         descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        password = secrets.token_hex(24)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(24) + "\n")
-
-    def _run_initdb(self, folder: Path, password: Path) -> None:
-        command = [
-            str(self._programs / "initdb"),
-            f"--pgdata={folder}",
-            f"--username={USER}",
-            f"--pwfile={password}",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--no-instructions",
-        ]
-        if not self._durable:
-            command.append("--no-sync")
-        done = subprocess.run(  # type: ignore[call-overload]
-            command,
-            cwd="/",
-            env=CLEAN_ENV,
-            capture_output=True,
-            text=True,
-            check=False,
-            start_new_session=True,
-            **self._owner.popen_arguments(),
+            file.write(password + "\n")
+        initialize(
+            self.folder,
+            programs=self._programs,
+            owner=self._owner,
+            user=USER,
+            password=password,
+            durable=self._durable,
         )
-        if done.returncode != 0:
-            reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-            raise ServerError(f"PostgreSQL could not make its data folder {folder}: {reason}")
 
     def _bring_up(self, deadline: float) -> None:
         """Start until it answers; wait for the remains of a killed server to go away."""
@@ -170,8 +134,8 @@ class Postgres:
             time.sleep(0.2)
 
     def _launch(self) -> None:
-        self._port = self._port or find_free_port()
-        settings = {**SETTINGS, "port": str(self._port)}
+        self.port = self.port or find_free_port()
+        settings = {**SETTINGS, "port": str(self.port)}
         if not self._durable:
             settings |= FORGETFUL_SETTINGS
         command: list[str | Path] = [self._programs / "postgres", "-D", self.folder]

@@ -15,8 +15,8 @@ import redis
 from local.binaries import find_valkey
 from local.children import end_child, end_orphan, find_free_port, read_tail, start_child
 from local.errors import ServerError
+from local.initdb import CLEAN_ENV
 from local.owner import find_home, find_owner, make_data_dir
-from local.postgres import CLEAN_ENV
 
 GRACEFUL_SHUTDOWN = ((signal.SIGTERM, 10.0),)
 
@@ -27,7 +27,7 @@ class Valkey:
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.data_dir = data_dir.resolve()
         self._durable = durable
-        self._port = 0
+        self.port = 0
         self._password = secrets.token_hex(24)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +40,7 @@ class Valkey:
         self.log.parent.mkdir(exist_ok=True)
         self._owner.make_folder(self.folder)
         end_orphan(self.folder / "valkey.pid", self.folder, program="valkey-server")
-        self._port = self._port or find_free_port()
+        self.port = self.port or find_free_port()
         self._process = start_child(
             [find_valkey(self._owner), "-"],
             log=self.log,
@@ -68,14 +68,14 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     def _write_config(self) -> str:
         folder = str(self.folder).replace("\\", "\\\\").replace('"', '\\"')
         return "\n".join(
             [
                 "bind 127.0.0.1",
-                f"port {self._port}",
+                f"port {self.port}",
                 f"requirepass {self._password}",
                 "daemonize no",
                 f'dir "{folder}"',
