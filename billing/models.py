@@ -128,9 +128,9 @@ class QuotaWindow(models.Model):
     ends_at = models.DateTimeField()
     limit = models.BigIntegerField(null=True)
     ceiling = models.BigIntegerField(null=True)
-    posted = models.BigIntegerField(default=0)
-    overrun = models.BigIntegerField(default=0)
-    drawn = models.BigIntegerField(default=0)
+    posted = models.BigIntegerField(db_default=0)
+    overrun = models.BigIntegerField(db_default=0)
+    drawn = models.BigIntegerField(db_default=0)
 
     class Meta:
         db_table = "quota_window"
@@ -158,6 +158,9 @@ class GatewayProcess(models.Model):
     started_at = models.DateTimeField()
     lease_until = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    finished = models.BigIntegerField(
+        db_default=0, help_text="Attempts that ended here; as many events carry a process_seq."
+    )
 
     class Meta:
         db_table = "gateway_process"
@@ -173,7 +176,10 @@ class Allowance(models.Model):
     window = models.ForeignKey(QuotaWindow, models.PROTECT, related_name="allowances")
     process = models.ForeignKey(GatewayProcess, models.PROTECT, related_name="allowances")
     amount = models.BigIntegerField()
-    held = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(db_default=0)
+    granted = models.BigIntegerField(
+        db_default=0, help_text="All that was ever drawn less all that was ever given back."
+    )
 
     class Meta:
         db_table = "allowance"
@@ -227,8 +233,11 @@ class UsageEvent(models.Model):
     window_holds = ArrayField(models.BigIntegerField())
 
     class Meta:
-        db_table = "usage_event"
-        managed = False
+        db_table = "usage_event"  # Made by hand in migration 0002, as Django knows no partitions.
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="usage_event_by_organization"),
+            models.Index(fields=["key", "-id"], name="usage_event_by_key"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

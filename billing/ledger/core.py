@@ -1,0 +1,162 @@
+"""The ledger's decisions, pure: no clock, no I/O, no database.
+
+An Account is what one process has of one window. One event loop runs it, so a claim on several
+accounts is made at once or not at all, without a lock. The invariant, at every instant:
+held + pending <= amount, and `amount` never exceeds what the database says was drawn.
+
+`decide_draws` is the model of the SQL function ledger_draw; a test holds the two against each
+other, and the simulation runs on the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+# Stands for "no limit" in sums; windows with it are counted, never refused.
+UNLIMITED = 2**62
+
+# The hold of a window that counts without being drawn from.
+NOT_DRAWN = -1
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """What this process has of one window, in the quota's unit.
+
+    amount    drawn and neither posted nor given back, as the database keeps it
+    held      claimed by attempts under way
+    pending   used by finished attempts whose settlement is not committed yet
+    granted   everything ever drawn less everything ever given back: after an error this tells
+              which draws did happen, whatever was settled meanwhile
+    waiting   calls in the queue for a draw; while there are any, nobody may pass them
+    """
+
+    window: int
+    amount: int = 0
+    held: int = 0
+    pending: int = 0
+    granted: int = 0
+    waiting: int = 0
+
+    @property
+    def free(self) -> int:
+        return self.amount - self.held - self.pending
+
+
+class Claim(NamedTuple):
+    """`need` of an account; NOT_DRAWN where the window only counts."""
+
+    account: Account
+    need: int
+
+
+def hold(claims: Sequence[Claim]) -> bool:
+    """Take every claim, or none of them if one does not fit what is free."""
+    for account, need in claims:
+        if need != NOT_DRAWN and account.amount - account.held - account.pending < need:
+            return False
+    for account, need in claims:
+        if need != NOT_DRAWN:
+            account.held += need
+    return True
+
+
+def release(claims: Sequence[Claim]) -> None:
+    """End claims of which nothing was used: all of it is free again."""
+    for account, need in claims:
+        if need != NOT_DRAWN:
+            account.held -= need
+
+
+def use(claims: Sequence[Claim], amounts: Sequence[int]) -> None:
+    """End claims of which `amounts` were used; the rest of each is free again.
+
+    What exceeds a claim is overrun: it is recorded by the settlement and takes nothing from the
+    account.
+    """
+    for (account, need), amount in zip(claims, amounts, strict=True):
+        if need != NOT_DRAWN:
+            account.held -= need
+            account.pending += min(amount, need)
+
+
+def post(claims: Sequence[Claim], amounts: Sequence[int]) -> None:
+    """The settlement of used claims is committed: the database has moved drawn to posted."""
+    for (account, need), amount in zip(claims, amounts, strict=True):
+        if need != NOT_DRAWN:
+            within = min(amount, need)
+            account.pending -= within
+            account.amount -= within
+
+
+def credit(account: Account, granted: int) -> None:
+    """Take over what the database says was granted in all, more or less than was known."""
+    account.amount += granted - account.granted
+    account.granted = granted
+
+
+@dataclass(slots=True)
+class WindowState:
+    """A window's row, as locked. `limit` None counts without refusing."""
+
+    limit: int | None
+    posted: int = 0
+    overrun: int = 0
+    drawn: int = 0
+
+    @property
+    def remaining(self) -> int:
+        if self.limit is None:
+            return UNLIMITED
+        return self.limit - self.posted - self.overrun - self.drawn
+
+
+class Want(NamedTuple):
+    """One window of one waiting call: position in the list of windows, what it needs, and what
+    it would like to draw at once."""
+
+    position: int
+    need: int
+    want: int
+
+
+@dataclass(slots=True)
+class Draws:
+    """What a round of draws came to: by window the grant, by waiter the position of the window
+    that refused it, or None."""
+
+    granted: list[int]
+    refused_by: list[int | None] = field(default_factory=list)
+
+
+def decide_draws(
+    windows: Sequence[WindowState], spare: Sequence[int], waiters: Sequence[Sequence[Want]]
+) -> Draws:
+    """Serve waiters in order: each gets all of its windows or none.
+
+    `spare` is what the process has free in each window already. A grant is `want` where that
+    much remains, less where less remains, and never less than what is missing.
+    """
+    free = list(spare)
+    remaining = [window.remaining for window in windows]
+    draws = Draws(granted=[0] * len(windows))
+    for wants in waiters:
+        refusing = next((w.position for w in wants if _missing(w, free, remaining) > 0), None)
+        draws.refused_by.append(refusing)
+        if refusing is not None:
+            continue
+        for position, need, want in wants:
+            short = need - max(free[position], 0)
+            grant = min(remaining[position], max(short, want)) if short > 0 else 0
+            draws.granted[position] += grant
+            remaining[position] -= grant
+            free[position] += grant - need
+    return draws
+
+
+def _missing(want: Want, free: Sequence[int], remaining: Sequence[int]) -> int:
+    """Return how much the window lacks for this want, at most 0 where it has enough."""
+    short = want.need - max(free[want.position], 0)
+    return short - max(remaining[want.position], 0)
