@@ -219,7 +219,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'usage_event',
-                'indexes': [models.Index(fields=['organization', '-id'], name='usage_event_by_organization'), models.Index(fields=['key', '-id'], name='usage_event_by_key')],
+                'managed': False,  # Made partitioned, and managed from then on, in 0002.
             },
         ),
         migrations.AddConstraint(

@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(CREATE, "DROP TABLE usage_event"),
-        migrations.AlterModelOptions("usageevent", {"managed": True}),
+        migrations.AlterModelOptions("usageevent", {}),
         migrations.AddIndex(
             "usageevent",
             models.Index(fields=["organization", "-id"], name="usage_event_by_organization"),
