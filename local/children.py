@@ -15,7 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from local.errors import ServerError
+from local.interruption import pause, take_hurry
 from local.owner import Owner
+
+Child = subprocess.Popen[bytes]
+Step = tuple[signal.Signals, float]
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -30,13 +34,13 @@ def start_child(
     owner: Owner | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
     stdin_text: str | None = None,
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """Start a program whose output is appended to `log`.
 
     Call it from the main thread only: Linux sends `death_signal` when the thread ends.
     """
     with log.open("ab") as output:
-        process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
+        process: Child = subprocess.Popen(  # type: ignore[call-overload]
             [str(part) for part in argv],
             stdin=subprocess.DEVNULL if stdin_text is None else subprocess.PIPE,
             stdout=output,
@@ -53,22 +57,31 @@ def start_child(
     return process
 
 
-def end_child(
-    process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]
-) -> None:
-    """Send each signal and wait its seconds; at last kill the child's whole group."""
+def end_child(process: Child, steps: Sequence[Step]) -> None:
+    end_children([process], steps)
+
+
+def end_children(processes: Sequence[Child], steps: Sequence[Step]) -> None:
+    """Send each step's signal to all and wait its seconds; at last kill the groups they lead.
+
+    A person in a hurry moves on to the next step at once.
+    """
     for number, seconds in steps:
-        if process.poll() is not None:
+        running = [process for process in processes if process.poll() is None]
+        if not running:
             break
-        process.send_signal(number)
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            continue
-    kill_group(process)
+        for process in running:
+            process.send_signal(number)
+        _wait_ended(running, seconds)
+    for process in processes:
+        kill_group(process)
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def _wait_ended(processes: Sequence[Child], seconds: float) -> None:
+    wait_until(lambda: take_hurry() or all(each.poll() is not None for each in processes), seconds)
+
+
+def kill_group(process: Child) -> None:
     """Kill whatever is left of the group that `process` leads."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
@@ -98,7 +111,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        pause(0.02)
     return True
 
 

@@ -7,16 +7,16 @@ data folder is in initdb.py.
 import os
 import secrets
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import psycopg
 
 from local.binaries import POSTGRES_MAJOR, find_postgres
-from local.children import end_child, end_orphan, find_free_port, read_tail, start_child
+from local.children import Child, end_child, end_orphan, find_free_port, read_tail, start_child
 from local.errors import ServerError
 from local.initdb import CLEAN_ENV, initialize
+from local.interruption import pause
 from local.owner import find_home, find_owner, make_data_dir
 
 USER = "tollgate"
@@ -42,7 +42,7 @@ class Postgres:
         self._durable = durable
         self.port = 0
         self._password = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     def start(self, *, timeout_seconds: float = 120) -> str:
         """Start the server, make the database if it is missing, and return DATABASE_URL.
@@ -131,7 +131,7 @@ class Postgres:
             remains = "pre-existing shared memory block" in tail
             if not remains or time.monotonic() > deadline:
                 raise ServerError(f"PostgreSQL did not come up; {self.log} ends with: {tail}")
-            time.sleep(0.2)
+            pause(0.2)
 
     def _launch(self) -> None:
         self.port = self.port or find_free_port()
@@ -156,7 +156,7 @@ class Postgres:
             try:
                 self._make_database()
             except psycopg.OperationalError:
-                time.sleep(0.03)
+                pause(0.03)
             else:
                 return True
         return False

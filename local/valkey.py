@@ -6,16 +6,16 @@ standard input, so that no process list shows it.
 
 import secrets
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import redis
 
 from local.binaries import find_valkey
-from local.children import end_child, end_orphan, find_free_port, read_tail, start_child
+from local.children import Child, end_child, end_orphan, find_free_port, read_tail, start_child
 from local.errors import ServerError
 from local.initdb import CLEAN_ENV
+from local.interruption import pause
 from local.owner import find_home, find_owner, make_data_dir
 
 GRACEFUL_SHUTDOWN = ((signal.SIGTERM, 10.0),)
@@ -29,7 +29,7 @@ class Valkey:
         self._durable = durable
         self.port = 0
         self._password = secrets.token_hex(24)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     def start(self, *, timeout_seconds: float = 30) -> str:
         """Start the server and return REDIS_URL. Raises ServerError."""
@@ -95,7 +95,7 @@ class Valkey:
                 try:
                     client.ping()
                 except redis.RedisError:  # Not listening yet, or still loading its file.
-                    time.sleep(0.02)
+                    pause(0.02)
                 else:
                     return
         tail = read_tail(self.log)

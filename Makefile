@@ -1,0 +1,79 @@
+# The commands of this project; `make help` lists them.
+#
+# Everything is installed into .venv from a lock file with hashes. A stamp that carries the lock's
+# checksum says that it was, so nothing is installed twice and later runs need no network.
+# Commands go through `python -m`, so that a folder that was moved or has spaces still works.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint faults sdk browser bench lock clean
+
+# The first of these that is new enough.
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+  "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && { echo "$$each"; break; }; done)
+WORKERS ?= auto
+
+python := .venv/bin/python
+run_stamp := .venv/.run-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
+test_stamp := .venv/.test-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1)
+install := $(python) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
+
+help: ## List these commands.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: $(run_stamp) ## Start everything on http://localhost:8000 (see docs/SETTINGS.md for PORT and others).
+	@exec $(python) -m local
+
+test: lint ## Check style, types and imports, and run the tests that take seconds.
+	$(python) -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/browser
+
+lint: $(test_stamp) ## Check style, types and the direction of imports.
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+	$(python) -c "from importlinter.cli import lint_imports_command as check; check()"
+
+faults: $(test_stamp) ## Run the long tests: kills, stops and floods.
+	$(python) -m pytest -m slow --ignore=tests/browser
+
+sdk: $(test_stamp) ## Run the journeys of the providers' own SDKs.
+	@test -d tests/sdk || { echo "This version has no SDK journeys (tests/sdk is missing)." >&2; exit 1; }
+	$(python) -m pytest tests/sdk
+
+browser: $(test_stamp) ## Run the journeys through a real browser.
+	@test -d tests/browser || { echo "This version has no browser journeys (tests/browser is missing)." >&2; exit 1; }
+	$(python) -m pytest tests/browser
+
+bench: $(test_stamp) ## Measure, side by side with a bare pass-through.
+	$(python) -m bench
+
+lock: .venv/lock/bin/python ## Choose versions anew from pyproject.toml and write both lock files.
+	.venv/lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	.venv/lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade --group dev pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove .venv and the tools' caches; the data folder stays.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(run_stamp): | .venv/bin/python
+	@echo "Installing the pinned packages into .venv; this happens once."
+	@$(install) -r requirements.lock
+	@rm -f .venv/.run-* && touch $@
+
+$(test_stamp): | .venv/bin/python
+	@echo "Installing the pinned packages for tests into .venv; this happens once."
+	@$(install) -r requirements-dev.lock
+	@rm -f .venv/.test-* && touch $@
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Tollgate needs Python 3.11 or newer: install it, or name it with" \
+	  "make PYTHON=/path/to/python3." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "Tollgate needs Python 3.11 or newer, and $(PYTHON) is not." >&2; exit 1; }
+	@"$(PYTHON)" -m venv --clear .venv
+
+.venv/lock/bin/python: | .venv/bin/python
+	@.venv/bin/python -m venv .venv/lock
+	@.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
