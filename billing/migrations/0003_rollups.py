@@ -1,0 +1,130 @@
+"""Rollups and the deltas that wait to be folded into them."""
+
+import django.contrib.postgres.fields
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('billing', '0002_usage_event'),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='RollupDelta',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('calls', models.BigIntegerField()),
+                ('attempts', models.BigIntegerField()),
+                ('uncached_input', models.BigIntegerField()),
+                ('cache_read', models.BigIntegerField()),
+                ('cache_write_5m', models.BigIntegerField()),
+                ('cache_write_1h', models.BigIntegerField()),
+                ('audio_input', models.BigIntegerField()),
+                ('image_input', models.BigIntegerField()),
+                ('output', models.BigIntegerField()),
+                ('reasoning', models.BigIntegerField()),
+                ('audio_output', models.BigIntegerField()),
+                ('cost_ticks', models.BigIntegerField()),
+                ('organization', models.BigIntegerField()),
+                ('quarter', models.DateTimeField()),
+                ('project', models.BigIntegerField()),
+                ('key', models.BigIntegerField()),
+                ('member', models.BigIntegerField(null=True)),
+                ('model', models.TextField()),
+                ('provider', models.TextField()),
+                ('outcome', models.TextField()),
+                ('first_byte_hist', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+                ('total_hist', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+            ],
+            options={
+                'db_table': 'rollup_delta',
+            },
+        ),
+        migrations.CreateModel(
+            name='RollupTagDelta',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('calls', models.BigIntegerField()),
+                ('attempts', models.BigIntegerField()),
+                ('uncached_input', models.BigIntegerField()),
+                ('cache_read', models.BigIntegerField()),
+                ('cache_write_5m', models.BigIntegerField()),
+                ('cache_write_1h', models.BigIntegerField()),
+                ('audio_input', models.BigIntegerField()),
+                ('image_input', models.BigIntegerField()),
+                ('output', models.BigIntegerField()),
+                ('reasoning', models.BigIntegerField()),
+                ('audio_output', models.BigIntegerField()),
+                ('cost_ticks', models.BigIntegerField()),
+                ('organization', models.BigIntegerField()),
+                ('quarter', models.DateTimeField()),
+                ('project', models.BigIntegerField()),
+                ('tag', models.TextField()),
+                ('value', models.TextField()),
+            ],
+            options={
+                'db_table': 'rollup_tag_delta',
+            },
+        ),
+        migrations.CreateModel(
+            name='Rollup',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('calls', models.BigIntegerField()),
+                ('attempts', models.BigIntegerField()),
+                ('uncached_input', models.BigIntegerField()),
+                ('cache_read', models.BigIntegerField()),
+                ('cache_write_5m', models.BigIntegerField()),
+                ('cache_write_1h', models.BigIntegerField()),
+                ('audio_input', models.BigIntegerField()),
+                ('image_input', models.BigIntegerField()),
+                ('output', models.BigIntegerField()),
+                ('reasoning', models.BigIntegerField()),
+                ('audio_output', models.BigIntegerField()),
+                ('cost_ticks', models.BigIntegerField()),
+                ('organization', models.BigIntegerField()),
+                ('quarter', models.DateTimeField()),
+                ('project', models.BigIntegerField()),
+                ('key', models.BigIntegerField()),
+                ('member', models.BigIntegerField(null=True)),
+                ('model', models.TextField()),
+                ('provider', models.TextField()),
+                ('outcome', models.TextField()),
+                ('first_byte_hist', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+                ('total_hist', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
+            ],
+            options={
+                'db_table': 'rollup',
+                'constraints': [models.UniqueConstraint(fields=('organization', 'quarter', 'project', 'key', 'member', 'model', 'provider', 'outcome'), name='rollup_unique', nulls_distinct=False)],
+            },
+        ),
+        migrations.CreateModel(
+            name='RollupTag',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('calls', models.BigIntegerField()),
+                ('attempts', models.BigIntegerField()),
+                ('uncached_input', models.BigIntegerField()),
+                ('cache_read', models.BigIntegerField()),
+                ('cache_write_5m', models.BigIntegerField()),
+                ('cache_write_1h', models.BigIntegerField()),
+                ('audio_input', models.BigIntegerField()),
+                ('image_input', models.BigIntegerField()),
+                ('output', models.BigIntegerField()),
+                ('reasoning', models.BigIntegerField()),
+                ('audio_output', models.BigIntegerField()),
+                ('cost_ticks', models.BigIntegerField()),
+                ('organization', models.BigIntegerField()),
+                ('quarter', models.DateTimeField()),
+                ('project', models.BigIntegerField()),
+                ('tag', models.TextField()),
+                ('value', models.TextField()),
+            ],
+            options={
+                'db_table': 'rollup_tag',
+                'constraints': [models.UniqueConstraint(fields=('organization', 'quarter', 'project', 'tag', 'value'), name='rollup_tag_unique')],
+            },
+        ),
+    ]
