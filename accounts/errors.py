@@ -1,0 +1,73 @@
+"""What this app refuses, as one tree. Nothing here knows HTTP.
+
+    AccountsError         a stable `code` and a message that may be shown to the person concerned
+      MalformedKey        the text is not a key of ours, whoever made it
+      KeyRefused          a key that may not call, or not now (see REFUSALS)
+      InvalidField        a form, an argument or an API field that cannot be accepted
+      KeyIsRevoked        a revoked key never comes back
+      RotationInProgress  two secrets of a key are alive already
+
+No message holds any part of a key.
+"""
+
+from __future__ import annotations
+
+REFUSALS = {
+    "missing": "No API key was given. Send it as 'Authorization: Bearer KEY' or as 'x-api-key'.",
+    "malformed": "This is not an API key of this service, or it was not copied whole.",
+    "unknown": "This API key does not exist.",
+    "expired": "This API key has expired. Make a new one or ask for one.",
+    "disabled": "This API key is disabled. Whoever disabled it can enable it again.",
+    "revoked": "This API key was revoked, which is final. Make a new one or ask for one.",
+    "organization_suspended": "The organization of this API key is suspended.",
+    "project_archived": "The project of this API key is archived.",
+    "member_left": "The owner of this API key has left the organization.",
+    "address_not_allowed": "This API key may not be used from this network address.",
+}
+
+
+class AccountsError(Exception):
+    """Something that this app will not do, and why."""
+
+    code = "refused"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class MalformedKey(AccountsError):
+    """The text is not one of our keys; found without any look-up."""
+
+    code = "malformed"
+
+
+class KeyRefused(AccountsError):
+    """No call may be made with what was presented. `code` is one of REFUSALS."""
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        super().__init__(message or REFUSALS[code])
+        self.code = code
+
+
+class InvalidField(AccountsError):
+    """`field` names what has to be changed before this can be accepted."""
+
+    code = "invalid"
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class KeyIsRevoked(AccountsError):
+    """Revoking is final: neither enabling nor rotating brings a key back."""
+
+    code = "revoked"
+
+
+class RotationInProgress(AccountsError):
+    """A third secret cannot be added while two are alive."""
+
+    code = "rotation_in_progress"
