@@ -113,7 +113,9 @@ class Membership(models.Model):
                 fields=["organization", "user"],
                 condition=models.Q(left_at=None),
                 name="membership_once",
-            )
+            ),
+            # What api_key's reference to (owner, organization) stands on.
+            models.UniqueConstraint(fields=["id", "organization"], name="membership_in_one"),
         ]
 
     def __str__(self) -> str:
@@ -134,6 +136,8 @@ class Project(models.Model):
         ordering = ["organization", "slug"]
         constraints = [
             models.UniqueConstraint(fields=["organization", "slug"], name="project_slug_unique"),
+            # What api_key's reference to (project, organization) stands on.
+            models.UniqueConstraint(fields=["id", "organization"], name="project_in_one"),
         ]
 
     def __str__(self) -> str:
@@ -143,7 +147,8 @@ class Project(models.Model):
 class ApiKey(models.Model):
     """One public id for life; quotas and history belong to it, whatever its secrets are.
 
-    An empty `allowed_*` list means "no restriction".
+    An empty `allowed_*` list means "no restriction". The database itself refuses a project or an
+    owner of another organization, and any change of a revoked key's status (migration 0002).
     """
 
     class Status(models.TextChoices):
@@ -181,6 +186,13 @@ class ApiKey(models.Model):
     class Meta:
         db_table = "api_key"
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status="revoked", revoked_at__isnull=False)
+                | (~models.Q(status="revoked") & models.Q(revoked_at=None)),
+                name="api_key_revoked_at_some_time",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.public_id})"

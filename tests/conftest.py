@@ -1,0 +1,57 @@
+"""Three people for every test: Alice (owner), Bob (member) and Charlie (a stranger)."""
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from django.db import connection
+
+from accounts.models import Membership, Organization, Project, User
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice@example.org", "alice's password", name="Alice")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob@example.org", "bob's password", name="Bob")
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    return User.objects.create_user("charlie@example.org", "charlie's password", name="Charlie")
+
+
+@pytest.fixture
+def acme(alice: User, bob: User) -> Organization:
+    acme = Organization.objects.create(slug="acme", name="Acme", time_zone="Europe/Berlin")
+    Membership.objects.create(organization=acme, user=alice, role=Membership.Role.OWNER)
+    Membership.objects.create(organization=acme, user=bob, role=Membership.Role.MEMBER)
+    return acme
+
+
+@pytest.fixture
+def project(acme: Organization) -> Project:
+    return Project.objects.create(organization=acme, slug="default", name="Default")
+
+
+@pytest.fixture
+def dsn(db: None) -> str:
+    """The test database as libpq names it, for connections that are not Django's."""
+    settings = connection.settings_dict
+    return psycopg.conninfo.make_conninfo(
+        dbname=settings["NAME"],
+        host=settings["HOST"],
+        port=settings["PORT"],
+        user=settings["USER"],
+        password=settings["PASSWORD"],
+    )
+
+
+@pytest.fixture
+async def aconn(dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A second connection. It sees only what was committed: use `transaction=True`."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as second:
+        yield second
