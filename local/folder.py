@@ -32,7 +32,7 @@ class DataFolder:
         """Hold the folder for as long as we run. Raises LocalError when another one does."""
         try:
             make_data_dir(self.path)
-            self.logs.mkdir(exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             lock = (self.path / "lock").open("a+")
         except OSError as error:
             raise LocalError(

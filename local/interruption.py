@@ -20,8 +20,10 @@ class Stopped(BaseException):
 
 def listen() -> None:
     """Take the signals that ask a program to end. Call it once, in the main thread."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _note)
+    signal.signal(signal.SIGINT, _note)
+    signal.signal(signal.SIGTERM, _note)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As nohup leaves it.
+        signal.signal(signal.SIGHUP, _note)
 
 
 def pause(seconds: float) -> None:

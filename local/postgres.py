@@ -53,7 +53,7 @@ class Postgres:
         self._owner = find_owner(self.data_dir)
         self.folder = find_home(self.data_dir, self._owner) / "postgres"
         self.log = self.data_dir / "logs" / "postgres.log"
-        self.log.parent.mkdir(exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
         self._programs = find_postgres(self._owner)
         if self.folder.exists():
             self._check_folder()

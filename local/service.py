@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from local.children import Child, start_child
+from local.children import Child, kill_group, start_child
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
@@ -50,6 +50,7 @@ class Service:
             return
         if self.process is None or self.process.poll() is None:
             return
+        kill_group(self.process)  # Its own children must not work beside their successors.
         if now - self._started_at > SETTLED_SECONDS:
             self._delay_seconds = FIRST_DELAY_SECONDS
         self._report(

@@ -37,7 +37,7 @@ class Valkey:
         self._owner = find_owner(self.data_dir)
         self.folder = find_home(self.data_dir, self._owner) / "valkey"
         self.log = self.data_dir / "logs" / "valkey.log"
-        self.log.parent.mkdir(exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
         self._owner.make_folder(self.folder)
         end_orphan(self.folder / "valkey.pid", self.folder, program="valkey-server")
         self.port = self.port or find_free_port()
