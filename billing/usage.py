@@ -132,6 +132,23 @@ class UsageEvent(msgspec.Struct, kw_only=True):
     window_amounts: list[int]
     window_holds: list[int]
 
+    def amount_in(self, unit: str) -> int:
+        """Return what this attempt comes to in a quota's unit."""
+        if unit == "cost":
+            return self.cost_ticks
+        if unit == "requests":
+            return 1
+        output = self.output + self.reasoning + self.audio_output
+        if unit == "output_tokens":
+            return output
+        fresh = self.uncached_input + self.audio_input + self.image_input
+        total = fresh + self.cache_read + self.cache_write_5m + self.cache_write_1h
+        if unit == "input_tokens":
+            return total
+        if unit == "total_tokens":
+            return total + output
+        raise ValueError(f"unit: {unit!r} is not counted by events")
+
 
 def new_id() -> str:
     """Return a UUIDv7 (RFC 9562) in its text form: 48 bits of milliseconds, then randomness."""

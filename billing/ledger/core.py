@@ -21,7 +21,7 @@ UNLIMITED = 2**62
 NOT_DRAWN = -1
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Account:
     """What this process has of one window, in the quota's unit.
 
@@ -45,14 +45,11 @@ class Account:
         return self.amount - self.held - self.pending
 
 
-class Claim(NamedTuple):
-    """`need` of an account; NOT_DRAWN where the window only counts."""
-
-    account: Account
-    need: int
+# `need` of an account; NOT_DRAWN where the window only counts.
+Claims = Sequence[tuple[Account, int]]
 
 
-def hold(claims: Sequence[Claim]) -> bool:
+def hold(claims: Claims) -> bool:
     """Take every claim, or none of them if one does not fit what is free."""
     for account, need in claims:
         if need != NOT_DRAWN and account.amount - account.held - account.pending < need:
@@ -63,14 +60,14 @@ def hold(claims: Sequence[Claim]) -> bool:
     return True
 
 
-def release(claims: Sequence[Claim]) -> None:
+def release(claims: Claims) -> None:
     """End claims of which nothing was used: all of it is free again."""
     for account, need in claims:
         if need != NOT_DRAWN:
             account.held -= need
 
 
-def use(claims: Sequence[Claim], amounts: Sequence[int]) -> None:
+def use(claims: Claims, amounts: Sequence[int]) -> None:
     """End claims of which `amounts` were used; the rest of each is free again.
 
     What exceeds a claim is overrun: it is recorded by the settlement and takes nothing from the
@@ -82,7 +79,7 @@ def use(claims: Sequence[Claim], amounts: Sequence[int]) -> None:
             account.pending += min(amount, need)
 
 
-def post(claims: Sequence[Claim], amounts: Sequence[int]) -> None:
+def post(claims: Claims, amounts: Sequence[int]) -> None:
     """The settlement of used claims is committed: the database has moved drawn to posted."""
     for (account, need), amount in zip(claims, amounts, strict=True):
         if need != NOT_DRAWN:

@@ -1,0 +1,188 @@
+"""What this process has drawn from the windows of quotas, and who waits for more.
+
+Claims are made in memory: a call whose accounts have enough free never waits. One that lacks
+something joins the queue, holds nothing meanwhile, and waits at most WAIT_SECONDS for the draw
+task (draws.py), which serves the queue in order. While anybody waits for an account nobody else
+passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from billing.ledger import core
+from billing.ledger.core import Account
+from billing.ledger.windows import period
+from billing.quotas import QuotaRule
+
+WAIT_SECONDS = 0.2
+
+
+class Need(NamedTuple):
+    """What a call needs of one quota, in its unit; core.NOT_DRAWN where it only counts."""
+
+    rule: QuotaRule
+    amount: int
+
+
+class Standing(NamedTuple):
+    """A window's figures in the quota's unit, as the database last gave them."""
+
+    rule: QuotaRule
+    starts_at: datetime
+    ends_at: datetime
+    used: int
+    held: int
+
+
+class Unavailable(Exception):
+    """The database did not answer in time, so it cannot be known whether there is enough."""
+
+
+class Spent(Exception):
+    """A window has not enough left; nothing was taken from any."""
+
+    def __init__(self, standing: Standing, needed: int) -> None:
+        super().__init__(f"quota {standing.rule.id} has not {needed} left")
+        self.standing = standing
+        self.needed = needed
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Window(Account):
+    """The account of one period of a quota, and what is known of its window.
+
+    doubtful     a draw or return may or may not be committed: `granted` is read before it is used
+    spent_until  time.monotonic(); until then what exceeds `left` is refused without asking
+    recall       the limit was lowered: what lies idle goes back at once
+    """
+
+    rule: QuotaRule
+    starts_at: datetime
+    ends_at: datetime
+    ends_at_unix: float
+    doubtful: bool = False
+    recall: bool = False
+    spent_until: float = 0.0
+    left: int = 0
+    used: int = 0
+    drawn: int = 0
+
+    def standing(self) -> Standing:
+        return Standing(self.rule, self.starts_at, self.ends_at, self.used, self.drawn)
+
+
+class Claim(NamedTuple):
+    """`need` of a window; core.NOT_DRAWN where it only counts."""
+
+    account: Window
+    need: int
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """A call that waits; whoever resolves the future says whether its claims are held."""
+
+    claims: Sequence[Claim]
+    future: asyncio.Future[None]
+
+    def leave(self) -> bool:
+        """Leave the queue; False where the call has given up already."""
+        for account, _ in self.claims:
+            account.waiting -= 1
+        return not self.future.done()
+
+    def refuse(self, reason: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(reason)
+
+
+class Allowances:
+    """The accounts of one gateway process. One event loop runs it."""
+
+    def __init__(self) -> None:
+        self.current: dict[int, Window] = {}
+        self.ended: list[Window] = []
+        self.queue: deque[Waiter] = deque()
+        self.wake = asyncio.Event()
+        self.round_started: float | None = None
+
+    def claims(self, needs: Iterable[Need], *, now: float, time_zone: str) -> list[Claim]:
+        """Name the accounts of the windows that are open at `now` (Unix seconds)."""
+        claims = []
+        for rule, amount in needs:
+            window = self.current.get(rule.id)
+            if window is None or window.rule is not rule or window.ends_at_unix <= now:
+                window = self._open(rule, now, time_zone)
+            claims.append(Claim(window, amount))
+        return claims
+
+    def take(self, claims: Sequence[Claim]) -> bool:
+        """Hold every claim at once, or none; False where the call must wait for a draw."""
+        for account, _ in claims:
+            if account.waiting or not account.window:
+                return False
+        return core.hold(claims)
+
+    async def wait(self, claims: Sequence[Claim]) -> None:
+        """Hold every claim after a draw. Raises Spent or Unavailable, having held nothing."""
+        self._refuse_if_spent(claims)
+        loop = asyncio.get_running_loop()
+        if self.round_started is not None and loop.time() - self.round_started > WAIT_SECONDS:
+            raise Unavailable("the database has not answered the last draw")
+        waiter = Waiter(claims, loop.create_future())
+        for account, _ in claims:
+            account.waiting += 1
+        self.queue.append(waiter)
+        self.wake.set()
+        late = Unavailable("the database did not answer in time")
+        timer = loop.call_later(WAIT_SECONDS, waiter.refuse, late)
+        try:
+            await waiter.future
+        finally:
+            timer.cancel()
+
+    def all(self) -> list[Window]:
+        return [*self.current.values(), *self.ended]
+
+    def standing(self, rules: Iterable[QuotaRule]) -> dict[int, Standing]:
+        """Return what is known here of the current windows of `rules`, by quota id."""
+        found = ((rule.id, self.current.get(rule.id)) for rule in rules)
+        return {quota: window.standing() for quota, window in found if window is not None}
+
+    def _open(self, rule: QuotaRule, now: float, time_zone: str) -> Window:
+        """Make the account of a quota's current window, or take over a changed rule."""
+        before = self.current.get(rule.id)
+        if before is not None and before.ends_at_unix > now:
+            before.recall = _is_lower(rule.limit, before.rule.limit)
+            before.rule = rule
+            before.spent_until = 0.0
+            return before
+        if before is not None:
+            self.ended.append(before)
+        starts_at, ends_at = period(rule.window, datetime.fromtimestamp(now, UTC), time_zone)
+        window = Window(
+            window=0,
+            rule=rule,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            ends_at_unix=ends_at.timestamp(),
+        )
+        self.current[rule.id] = window
+        return window
+
+    def _refuse_if_spent(self, claims: Sequence[Claim]) -> None:
+        now = time.monotonic()
+        for account, need in claims:
+            if account.spent_until > now and need - max(account.free, 0) > account.left:
+                raise Spent(account.standing(), need)
+
+
+def _is_lower(limit: int | None, before: int | None) -> bool:
+    return limit is not None and (before is None or limit < before)

@@ -1,0 +1,202 @@
+"""The task that draws from windows for the calls that wait, and gives back what lies idle.
+
+It is the only one here that talks to the database, one statement for all who wait, and it is
+never cancelled in the middle: what it learns too late is free for the next call. After an error
+nobody knows whether a statement was committed, so each account it touched is in doubt until
+`granted` has been read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from billing.ledger import core
+from billing.ledger.allowances import Allowances, Spent, Unavailable, Waiter, Window
+from billing.ledger.core import NOT_DRAWN
+from billing.ledger.database import AWAY, Database
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 2.0
+SPENT_SECONDS = 1.0
+
+# The SQLSTATE that ledger_draw raises when the process has ended or its lease has.
+PROCESS_ENDED = "TG001"
+
+_DRAW = (
+    "SELECT granted, refused_by, limits, used, held FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s)"
+)
+
+
+class DrawTask:
+    """Serves the queue of one process's allowances."""
+
+    def __init__(self, database: Database, allowances: Allowances, *, process: str) -> None:
+        self._database = database
+        self._allowances = allowances
+        self._process = process
+        self._quiet: dict[Window, tuple[tuple[int, int, int], float]] = {}
+        self.process_ended = False
+        self.draws = 0
+
+    async def serve(self) -> None:
+        """Draw until nobody waits. A database that is away refuses the callers, not the task."""
+        allowances = self._allowances
+        while allowances.queue:
+            batch = list(allowances.queue)
+            allowances.queue.clear()
+            allowances.round_started = asyncio.get_running_loop().time()
+            try:
+                await self._round(batch)
+            except (psycopg.Error, *AWAY) as error:
+                self._fail(batch, error)
+            finally:
+                allowances.round_started = None
+
+    async def give_back(self, *, everything: bool = False) -> None:
+        """Return what lies idle: of ended windows at once, of others after IDLE_SECONDS."""
+        idle = sorted(self._idle(everything=everything), key=lambda window: window.window)
+        if idle:
+            amounts = [window.free for window in idle]
+            for window, amount in zip(idle, amounts, strict=True):
+                core.credit(window, window.granted - amount)
+                window.doubtful = True
+            connection = await self._database.connection()
+            await connection.execute(
+                "SELECT ledger_give_back(%s, %s, %s)",
+                [self._process, [window.window for window in idle], amounts],
+            )
+            for window in idle:
+                window.doubtful = window.recall = False
+        ended = self._allowances.ended
+        ended[:] = [w for w in ended if w.held or w.pending or w.amount or w.waiting]
+
+    async def _round(self, batch: Sequence[Waiter]) -> None:
+        """Serve a batch of waiting calls: open their windows, draw, and let them go in order."""
+        windows = {claim.account: None for waiter in batch for claim in waiter.claims}
+        await self._open([window for window in windows if not window.window])
+        await self._clear_doubts([window for window in windows if window.doubtful])
+        drawn_from = {c.account for waiter in batch for c in waiter.claims if c.need != NOT_DRAWN}
+        ordered = sorted(drawn_from, key=lambda window: window.window)
+        refused_by = await self._draw(ordered, batch) if ordered else [0] * len(batch)
+        for waiter, position in zip(batch, refused_by, strict=True):
+            self._conclude(waiter, ordered[position - 1] if position else None)
+
+    async def _open(self, windows: Sequence[Window]) -> None:
+        """Learn the ids of windows that this process meets for the first time."""
+        if not windows:
+            return
+        connection = await self._database.connection()
+        cursor = await connection.execute(
+            "SELECT ledger_open_windows(%s, %s, %s)",
+            [
+                [window.rule.id for window in windows],
+                [window.starts_at for window in windows],
+                [window.ends_at for window in windows],
+            ],
+        )
+        row = await cursor.fetchone()
+        for window, number in zip(windows, row[0] if row else (), strict=True):
+            if number is None:
+                raise psycopg.DataError(f"quota {window.rule.id} does not exist any more")
+            window.window = number
+
+    async def _clear_doubts(self, windows: Sequence[Window]) -> None:
+        """Read what was granted in all; what a lost answer had said comes to light here."""
+        if not windows:
+            return
+        connection = await self._database.connection()
+        cursor = await connection.execute(
+            "SELECT window_id, granted FROM allowance"
+            " WHERE process_id = %s AND window_id = ANY (%s)",
+            [self._process, [window.window for window in windows]],
+        )
+        granted: dict[int, int] = dict(await cursor.fetchall())
+        for window in windows:
+            core.credit(window, granted.get(window.window, 0))
+            window.doubtful = False
+
+    async def _draw(self, ordered: Sequence[Window], batch: Sequence[Waiter]) -> list[int]:
+        """Draw and credit the grants. Returns by waiter 0, or the position that refused it."""
+        positions = {window: i for i, window in enumerate(ordered, start=1)}
+        claims = [
+            (number, positions[window], need)
+            for number, waiter in enumerate(batch, start=1)
+            for window, need in waiter.claims
+            if need != NOT_DRAWN
+        ]
+        needs = [need for _, _, need in claims]
+        parameters = [
+            self._process,
+            [window.window for window in ordered],
+            [window.free for window in ordered],
+            [number for number, _, _ in claims],
+            [position for _, position, _ in claims],
+            needs,
+            needs,
+        ]
+        for window in ordered:
+            window.doubtful = True
+        connection = await self._database.connection()
+        cursor = await connection.execute(_DRAW, parameters, prepare=True)
+        row = await cursor.fetchone()
+        assert row is not None
+        self.draws += 1
+        return self._credit(ordered, row)
+
+    def _credit(self, ordered: Sequence[Window], row: tuple[Any, ...]) -> list[int]:
+        granted, refused_by, limits, used, held = row
+        for i, window in enumerate(ordered):
+            core.credit(window, window.granted + granted[i])
+            window.doubtful = False
+            window.used = used[i]
+            window.drawn = held[i] + granted[i]
+            limit = core.UNLIMITED if limits[i] is None else limits[i]
+            window.left = max(limit - window.used - window.drawn, 0)
+        refused: list[int] = refused_by
+        return refused
+
+    def _conclude(self, waiter: Waiter, refusing: Window | None) -> None:
+        """Hold what the round allows. What was freed meanwhile may serve one that it refused."""
+        if not waiter.leave():
+            return
+        if core.hold(waiter.claims):
+            waiter.future.set_result(None)
+        elif refusing is not None:
+            refusing.spent_until = time.monotonic() + SPENT_SECONDS
+            need = next(c.need for c in waiter.claims if c.account is refusing)
+            waiter.refuse(Spent(refusing.standing(), need))
+        else:
+            waiter.refuse(Unavailable("what was drawn for this call is gone"))
+
+    def _fail(self, batch: Sequence[Waiter], error: Exception) -> None:
+        if getattr(error, "sqlstate", None) == PROCESS_ENDED:
+            self.process_ended = True
+        else:
+            log.warning("a draw failed: %s", error)
+            self._database.drop()
+        for waiter in batch:
+            if waiter.leave():
+                waiter.refuse(Unavailable(str(error)))
+
+    def _idle(self, *, everything: bool) -> list[Window]:
+        """Return the windows of which something is free and has not been needed for a while."""
+        now, now_unix = time.monotonic(), time.time()
+        quiet: dict[Window, tuple[tuple[int, int, int], float]] = {}
+        idle = []
+        for window in self._allowances.all():
+            state = (window.amount, window.held, window.pending)
+            before, since = self._quiet.get(window, (state, now))
+            quiet[window] = (state, since if before == state else now)
+            is_over = everything or window.recall or window.ends_at_unix <= now_unix
+            is_quiet = is_over or now - quiet[window][1] >= IDLE_SECONDS
+            if is_quiet and window.free > 0 and not window.waiting and not window.doubtful:
+                idle.append(window)
+        self._quiet = quiet
+        return idle

@@ -1,0 +1,154 @@
+"""From finished attempts to facts: one transaction for a batch, and nothing twice.
+
+`settle` inserts the events and lets only those that are new move `drawn` to `posted` in their
+windows and write rollup deltas, so a replay of any part of it changes nothing. Windows are
+locked ascending by id, after the process, as every writer of the ledger does. An event that the
+database will not take is set aside by halving the batch; it never holds up its neighbours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from billing import rollups
+from billing.usage import UsageEvent
+
+log = logging.getLogger(__name__)
+
+decode_event = msgspec.json.Decoder(UsageEvent).decode
+
+
+class ProcessEnded(Exception):
+    """The process was ended by another one; its attempts settle by the late path."""
+
+
+INSERT_EVENTS = """
+WITH incoming AS MATERIALIZED (
+    SELECT * FROM json_populate_recordset(NULL::usage_event, %(events)s::json)
+    WHERE %(late)s OR EXISTS (
+        SELECT 1 FROM gateway_process WHERE id = %(process)s AND ended_at IS NULL
+    )
+),
+inserted AS (
+    INSERT INTO usage_event SELECT * FROM incoming ON CONFLICT (id) DO NOTHING RETURNING *
+)
+"""
+
+# A hold of -1 marks a window that counts without being drawn from.
+_SETTLE = f"""{INSERT_EVENTS},
+posts AS (
+    SELECT c.window_id,
+        sum(CASE WHEN c.hold = -1 THEN c.amount ELSE 0 END)::bigint AS counted,
+        sum(CASE WHEN c.hold = -1 THEN 0 ELSE least(c.amount, c.hold) END)::bigint AS posted,
+        sum(CASE WHEN c.hold = -1 THEN 0 ELSE greatest(c.amount - c.hold, 0) END)::bigint
+            AS overrun
+    FROM inserted i
+    CROSS JOIN LATERAL unnest(i.windows, i.window_amounts, i.window_holds)
+        AS c (window_id, amount, hold)
+    GROUP BY c.window_id
+),
+post_windows AS (
+    UPDATE quota_window w SET
+        posted = w.posted + p.counted + p.posted,
+        overrun = w.overrun + p.overrun,
+        drawn = w.drawn - p.posted,
+        ceiling = greatest(w.ceiling, CASE WHEN p.counted > 0 AND w.ceiling IS NOT NULL
+            THEN w.posted + w.drawn + p.counted END)
+    FROM posts p WHERE w.id = p.window_id
+),
+post_allowances AS (
+    UPDATE allowance a SET amount = a.amount - p.posted
+    FROM posts p
+    WHERE a.window_id = p.window_id AND a.process_id = %(process)s AND p.posted > 0
+),
+deltas AS ({rollups.insert_deltas_sql("inserted")}),
+tag_deltas AS ({rollups.insert_tag_deltas_sql("inserted")})
+SELECT id::text FROM inserted
+"""  # noqa: S608 - the pieces are constants.
+
+_PROCESS = "SELECT ended_at IS NULL FROM gateway_process WHERE id = %s FOR SHARE"
+LOCK_WINDOWS = "SELECT id FROM quota_window WHERE id = ANY (%s) ORDER BY id FOR UPDATE"
+
+
+async def settle(
+    connection: AsyncConnection[Any], *, process: str, events: Sequence[bytes], windows: list[int]
+) -> None:
+    """Make facts of finished attempts. `events` are UsageEvents as JSON, `windows` all of theirs.
+
+    Raises ProcessEnded, having changed nothing, when the process is no longer alive in the
+    database, and psycopg's errors when it cannot be known whether the batch was committed.
+    """
+    try:
+        missing = await _settle_batch(connection, process, events, windows)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        if len(events) == 1:
+            await _set_aside(connection, events[0], str(error))
+            return
+        middle = len(events) // 2
+        for half in (events[:middle], events[middle:]):
+            await settle(connection, process=process, events=half, windows=windows)
+        return
+    if missing:
+        from billing.ledger.late import compare_with_facts
+
+        await compare_with_facts(connection, [e for e in events if decode_event(e).id in missing])
+
+
+async def _settle_batch(
+    connection: AsyncConnection[Any], process: str, events: Sequence[bytes], windows: list[int]
+) -> set[str]:
+    """Insert a batch in one round trip; return the ids that had been facts already."""
+    parameters = {"events": json_array(events), "process": process, "late": False}
+    async with connection.pipeline(), connection.transaction():
+        alive = await connection.execute(_PROCESS, [process])
+        await connection.execute(LOCK_WINDOWS, [windows])
+        settled = await connection.execute(_SETTLE, parameters)
+    if await alive.fetchone() != (True,):
+        raise ProcessEnded(process)
+    rows = await settled.fetchall()
+    if len(rows) == len(events):
+        return set()
+    return {decode_event(event).id for event in events} - {row[0] for row in rows}
+
+
+async def _set_aside(connection: AsyncConnection[Any], event: bytes, error: str) -> None:
+    """Keep an event that the database refuses, whole, where a person can look at it."""
+    attempt = decode_event(event).id
+    log.error("usage event %s cannot be stored and was set aside: %s", attempt, error)
+    await connection.execute(
+        "INSERT INTO rejected_event (event_id, payload, error) VALUES (%s, %s, %s)"
+        " ON CONFLICT (event_id) DO NOTHING",
+        [attempt, event.decode(), error],
+    )
+
+
+async def settle_for_ended(
+    connection: AsyncConnection[Any], *, process: str, events: Sequence[bytes]
+) -> None:
+    """Post a dead process's attempts to its allowances. The caller holds the transaction, the
+    process's row and all windows."""
+    if events:
+        await connection.execute(
+            _SETTLE, {"events": json_array(events), "process": process, "late": True}
+        )
+
+
+async def record_conflict(connection: AsyncConnection[Any], event: UsageEvent, digest: str) -> None:
+    """Keep a settlement that contradicts the fact. It is alerted and never applied."""
+    log.error("usage event %s was settled twice with different figures", event.id)
+    await connection.execute(
+        "INSERT INTO settlement_conflict (event_id, digest, payload) VALUES (%s, %s, %s)"
+        " ON CONFLICT (event_id, digest) DO NOTHING",
+        [event.id, digest, Jsonb(msgspec.to_builtins(event))],
+    )
+
+
+def json_array(events: Sequence[bytes]) -> str:
+    return (b"[" + b",".join(events) + b"]").decode()

@@ -1,0 +1,116 @@
+"""The task of a gateway process that hands finished attempts to settlement.py in batches.
+
+An attempt waits here between its `done` in the spool and its commit in the database; while the
+database is away the queue keeps them and the spool keeps them safe. Nothing here is on the path
+of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psycopg
+
+from billing.ledger import core, late, settlement
+from billing.ledger.allowances import Claim
+from billing.ledger.database import AWAY, Database
+from billing.ledger.spool import Spool
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.05
+BATCH = 1000
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Finished(NamedTuple):
+    """A finished attempt: its id, its UsageEvent as JSON, and its claims with what was used."""
+
+    attempt: str
+    event: bytes
+    claims: Sequence[Claim]
+    amounts: Sequence[int]
+
+
+class Settler:
+    """Settles the finished attempts of one process, in order, until none are left."""
+
+    def __init__(self, database: Database, *, process: str, spool: Spool) -> None:
+        self._database = database
+        self._process = process
+        self._spool = spool
+        self._queue: deque[Finished] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.process_ended = False
+        self.failing_since: float | None = None
+
+    @property
+    def depth(self) -> int:
+        return len(self._queue)
+
+    def add(self, finished: Finished) -> None:
+        self._queue.append(finished)
+        self._idle.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Settle for ever."""
+        pause = GATHER_SECONDS
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(pause)
+            if await self._settle_some():
+                pause = GATHER_SECONDS
+            else:
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            if not self._queue:
+                self._wake.clear()
+                self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until everything that was added is settled."""
+        await self._idle.wait()
+
+    async def _settle_some(self) -> bool:
+        """Settle the oldest batch; False where the database would not."""
+        batch = [self._queue[i] for i in range(min(len(self._queue), BATCH))]
+        try:
+            await self._settle(batch)
+        except AWAY as error:
+            self._fail(error)
+            return False
+        except psycopg.Error as error:
+            self._fail(error)
+            return False
+        self.failing_since = None
+        for finished in batch:
+            self._queue.popleft()
+            core.post(finished.claims, finished.amounts)
+        self._spool.settled(finished.attempt for finished in batch)
+        return True
+
+    async def _settle(self, batch: Sequence[Finished]) -> None:
+        connection = await self._database.connection()
+        events = [finished.event for finished in batch]
+        if not self.process_ended:
+            windows = sorted({claim.account.window for f in batch for claim in f.claims})
+            try:
+                await settlement.settle(
+                    connection, process=self._process, events=events, windows=windows
+                )
+                return
+            except settlement.ProcessEnded:
+                self.process_ended = True
+        await late.settle_late(connection, process=self._process, events=events)
+
+    def _fail(self, error: Exception) -> None:
+        if self.failing_since is None:
+            self.failing_since = asyncio.get_running_loop().time()
+            log.warning("settlement waits for the database: %s", error)
+        self._database.drop()
