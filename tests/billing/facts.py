@@ -58,7 +58,7 @@ def make_event(at: datetime = NOON, **changes: Any) -> UsageEvent:
         "window_amounts": [],
         "window_holds": [],
     }
-    buckets = {bucket: 0 for bucket in rollups.BUCKETS}
+    buckets = dict.fromkeys(rollups.BUCKETS, 0)
     return UsageEvent(**{**buckets, **fields, **changes})
 
 
@@ -96,7 +96,5 @@ def rows_of(table: str) -> list[tuple[Any, ...]]:
     shape = rollups.ROLLUP_TAG if "tag" in table else rollups.ROLLUP
     with connection.cursor() as cursor:
         columns = ", ".join(shape.columns)
-        cursor.execute(
-            f"SELECT {columns} FROM {table} ORDER BY {', '.join(shape.dimensions)}"  # noqa: S608
-        )
+        cursor.execute(f"SELECT {columns} FROM {table} ORDER BY {', '.join(shape.dimensions)}")
         return list(cursor.fetchall())

@@ -1,0 +1,186 @@
+"""Quota rules: read with errors that name the field, kept once, and found by whom a call is of."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+import psycopg
+import pytest
+from django.utils import timezone
+
+from accounts.changes import Change
+from accounts.errors import InvalidField
+from accounts.models import Organization
+from billing.models import Quota
+from billing.quotas import QuotaBook, end_quota, parse_quota, set_quota
+
+MONTHLY = {"unit": "cost", "limit": "5.00", "window": "month"}
+
+
+def test_a_cost_limit_is_read_as_ticks():
+    fields = parse_quota(MONTHLY, scope="project")
+    assert (fields.limit, fields.mode, fields.hold, fields.clamp) == (
+        5 * 10**10,
+        "enforce",
+        "strict",
+        False,
+    )
+
+
+def test_a_key_or_member_is_clamped_unless_it_is_said():
+    assert parse_quota(MONTHLY, scope="key").clamp is True
+    assert parse_quota({**MONTHLY, "clamp": False}, scope="member").clamp is False
+
+
+def test_no_limit_counts_and_zero_refuses():
+    assert parse_quota({**MONTHLY, "limit": None}, scope="key").limit is None
+    assert parse_quota({**MONTHLY, "limit": "0"}, scope="key").limit == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"limit": "5.00000000001"}, "limit"),
+        ({"limit": "-1"}, "limit"),
+        ({"limit": 0.5}, "limit"),
+        ({"limit": "100000001"}, "limit"),
+        ({"unit": "money"}, "unit"),
+        ({"unit": None}, "unit"),
+        ({"window": "year"}, "window"),
+        ({"window": ["month"]}, "window"),
+        ({"mode": "warn"}, "mode"),
+        ({"clamp": "yes"}, "clamp"),
+        ({"model": 4}, "model"),
+        ({"limits": "5"}, "limits"),
+    ],
+)
+def test_a_bad_quota_names_the_field(change, field):
+    with pytest.raises(InvalidField) as refused:
+        parse_quota({**MONTHLY, **change}, scope="key")
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"unit": "requests"}, "unit"),
+        ({"unit": "concurrency"}, "unit"),
+        ({"window": "minute"}, "window"),
+        ({"window": "none"}, "window"),
+        ({"hold": "bounded"}, "hold"),
+    ],
+)
+def test_what_nothing_enforces_is_not_accepted(change, field):
+    with pytest.raises(InvalidField, match=rf"^{field}: .* is not enforced by this release"):
+        parse_quota({**MONTHLY, **change}, scope="key")
+
+
+def test_a_quota_without_a_limit_said_is_refused():
+    with pytest.raises(InvalidField, match=r"^limit: is missing"):
+        parse_quota({"unit": "cost", "window": "month"}, scope="key")
+
+
+def set_monthly(project, limit="5.00", **change):
+    fields = parse_quota({**MONTHLY, "limit": limit, **change}, scope="project")
+    return set_quota(
+        organization=project.organization_id, scope="project", scope_id=project.id, fields=fields
+    )
+
+
+@pytest.mark.django_db
+def test_setting_a_quota_again_changes_the_same_row(project):
+    made, what = set_monthly(project)
+    assert what == "made"
+    assert set_monthly(project)[1] == "unchanged"
+    changed, what = set_monthly(project, "7.00", mode="observe")
+    assert (changed.id, what) == (made.id, "changed")
+    assert Quota.objects.get().limit == 7 * 10**10
+
+
+@pytest.mark.django_db
+def test_a_quota_that_ended_makes_room_for_another(project):
+    end_quota(set_monthly(project)[0])
+    assert set_monthly(project)[1] == "made"
+    assert Quota.objects.count() == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("scope", ["organization", "project", "member", "key", "team"])
+def test_another_organization_cannot_put_a_quota_here(project, scope):
+    other = Organization.objects.create(slug="other", name="Other")
+    fields = parse_quota(MONTHLY, scope="project")
+    with pytest.raises(InvalidField, match=r"^scope"):
+        set_quota(organization=other.id, scope=scope, scope_id=project.id, fields=fields)
+
+
+def put(scope, scope_id, organization=1, **changes):
+    fields = {"limit": 10, "unit": "cost", "window": "month", **changes}
+    return Quota.objects.create(
+        organization=organization, scope=scope, scope_id=scope_id, **fields
+    ).id
+
+
+def read(dsn, book=None, changes=None):
+    """Load a new book, or refresh `book` with `changes`."""
+
+    async def read_by_itself():
+        async with await psycopg.AsyncConnection.connect(dsn) as connection:
+            if book is None:
+                fresh = QuotaBook()
+                await fresh.load(connection)
+                return fresh
+            await book.refresh(connection, changes)
+            return book
+
+    return asyncio.run(read_by_itself())
+
+
+def ids(book, *, member=7, **more):
+    rules = book.rules_for(organization=1, project=2, member=member, key=3, **more)
+    return [rule.id for rule in rules]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_is_held_to_the_rules_of_all_its_scopes(dsn):
+    scopes = [("key", 3), ("organization", 1), ("project", 2), ("member", 7)]
+    ours = [put(*scope) for scope in scopes]
+    for scope in [("key", 4), ("organization", 2), ("project", 9), ("member", 8)]:
+        put(*scope, organization=2)
+    book = read(dsn)
+    assert ids(book) == ours
+    assert ids(book, member=None) == ours[:3]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rule_for_one_model_leaves_the_others_alone(dsn):
+    rule = put("key", 3, model="gpt-4o")
+    book = read(dsn)
+    assert (ids(book), ids(book, model="gpt-4o"), ids(book, model="o3")) == ([rule], [rule], [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rule_ends_by_the_clock_alone(dsn):
+    soon = timezone.now() + timedelta(milliseconds=300)
+    rule = put("key", 3, ends_at=soon)
+    book = read(dsn)
+    assert ids(book) == [rule]
+    deadline = time.monotonic() + 5
+    while ids(book) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ids(book) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refresh_reads_what_changed_and_keeps_the_rest_as_it_is(dsn):
+    kept, changed, gone = [put(scope, n) for scope, n in [("key", 3), ("project", 2), ("key", 4)]]
+    book = read(dsn)
+    before = book.rules_for(organization=1, project=2, member=None, key=3)
+    Quota.objects.filter(id=changed).update(limit=99)
+    Quota.objects.filter(id=gone).delete()
+    read(dsn, book, [Change(n, "quota", n, 1) for n in (kept, changed, gone)])
+    after = book.rules_for(organization=1, project=2, member=None, key=3)
+    assert after[0] is before[0]
+    assert (before[1].limit, after[1].limit) == (10, 99)
+    assert book.rules_for(organization=1, project=0, member=None, key=4) == ()
