@@ -108,7 +108,8 @@ class Process:
 
     async def _work(self) -> None:
         """Draw when somebody waits; every second give back, every few renew the lease."""
-        next_look = next_renewal = 0.0
+        next_look = 0.0
+        next_renewal = time.monotonic() + processes.RENEW_SECONDS
         while not self.has_ended:
             await self._until_wanted(1.0)
             await self.draws.serve()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -25,6 +26,8 @@ from billing.ledger.settlement import LOCK_WINDOWS, decode_event
 from billing.ledger.spool import is_abandoned, read_spool
 
 log = logging.getLogger(__name__)
+
+_PROCESS_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 LEASE_SECONDS = 30
 RENEW_SECONDS = 5
@@ -132,7 +135,7 @@ async def _expired(connection: AsyncConnection[Any]) -> list[str]:
 def _abandoned_spools(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
-    folders = (f for f in sorted(root.iterdir()) if f.is_dir() and not f.name.startswith("."))
+    folders = (folder for folder in sorted(root.iterdir()) if _PROCESS_ID.fullmatch(folder.name))
     return [folder for folder in folders if is_abandoned(folder)]
 
 

@@ -1,0 +1,99 @@
+"""Decisions in memory: all claims or none, and never more than there is."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.ledger import core
+from billing.ledger.core import NOT_DRAWN, Account, Want, WindowState, decide_draws
+
+
+def test_claims_are_held_all_or_none() -> None:
+    rich, poor = Account(window=1, amount=100), Account(window=2, amount=5)
+    assert not core.hold([(rich, 10), (poor, 10)])
+    assert (rich.held, poor.held) == (0, 0)
+    assert core.hold([(rich, 10), (poor, 5)])
+    assert (rich.free, poor.free) == (90, 0)
+
+
+def test_what_is_not_used_of_a_hold_is_free_again() -> None:
+    account = Account(window=1, amount=100)
+    claims = [(account, 60)]
+    core.hold(claims)
+    core.use(claims, [25])
+    assert account.free == 75
+    core.post(claims, [25])
+    assert (account.amount, account.free) == (75, 75)
+
+
+def test_more_than_held_takes_nothing_further_from_the_account() -> None:
+    account = Account(window=1, amount=100)
+    claims = [(account, 60)]
+    core.hold(claims)
+    core.use(claims, [1000])
+    core.post(claims, [1000])
+    assert (account.amount, account.free) == (40, 40)
+
+
+def test_a_window_that_only_counts_is_never_short() -> None:
+    account = Account(window=1)
+    claims = [(account, NOT_DRAWN)]
+    assert core.hold(claims)
+    core.use(claims, [50])
+    core.post(claims, [50])
+    assert (account.amount, account.held, account.pending) == (0, 0, 0)
+
+
+def test_a_lost_answer_about_a_draw_is_made_good_by_what_was_granted() -> None:
+    account = Account(window=1, amount=30, granted=100)
+    core.credit(account, 150)
+    assert account.amount == 80
+
+
+def test_waiters_are_served_in_order_and_a_refused_one_takes_nothing() -> None:
+    window = WindowState(limit=100)
+    wants = [[Want(0, need, need)] for need in (60, 60, 40)]
+    draws = decide_draws([window], [0], wants)
+    assert draws.refused_by == [None, 0, None]
+    assert draws.granted == [100]
+
+
+windows_strategy = st.lists(
+    st.builds(
+        WindowState,
+        limit=st.none() | st.integers(0, 1000),
+        posted=st.integers(0, 300),
+        overrun=st.integers(0, 50),
+        drawn=st.integers(0, 300),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(windows_strategy, st.data())
+def test_no_round_of_draws_exceeds_a_limit_and_each_admitted_waiter_is_covered(
+    windows: list[WindowState], data: st.DataObject
+) -> None:
+    spare = [data.draw(st.integers(-10, 100)) for _ in windows]
+    waiters = data.draw(st.lists(_wants(len(windows)), max_size=6))
+    draws = decide_draws(windows, spare, waiters)
+    free = [max(s, 0) + g for s, g in zip(spare, draws.granted, strict=True)]
+    for wants, refused in zip(waiters, draws.refused_by, strict=True):
+        if refused is None:
+            for position, need, _ in wants:
+                free[position] -= need
+    assert all(f >= 0 for f in free)
+    for window, granted in zip(windows, draws.granted, strict=True):
+        assert granted == 0 or window.remaining >= granted
+
+
+@st.composite
+def _wants(draw: st.DrawFn, count: int) -> list[Want]:
+    positions = draw(st.sets(st.integers(0, count - 1), min_size=1))
+    needs = [draw(st.integers(0, 300)) for _ in positions]
+    return [
+        Want(position, need, need + draw(st.integers(0, 200)))
+        for position, need in zip(sorted(positions), needs, strict=True)
+    ]

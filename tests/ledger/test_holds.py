@@ -1,0 +1,203 @@
+"""Holds against the real database: exactly what fits is admitted, by however many processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing.ledger import core
+from billing.ledger.allowances import Need, Spent
+from billing.ledger.core import Want, WindowState, decide_draws
+from billing.ledger.ledger import Ledger
+from tests.ledger.making import (
+    answer,
+    eventually,
+    hold,
+    make_rule,
+    one,
+    sent_event,
+    spend,
+    start_ledger,
+    window_of,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Connection = psycopg.AsyncConnection[Any]
+
+
+@pytest.fixture
+async def ledger(dsn: str, tmp_path: Path) -> AsyncIterator[Ledger]:
+    ledger = await start_ledger(dsn, tmp_path)
+    yield ledger
+    await ledger.close(timeout_seconds=5)
+
+
+async def test_a_hold_draws_exactly_its_need(ledger: Ledger, aconn: Connection) -> None:
+    rule = await make_rule(aconn, 1000)
+    await hold(ledger, (rule, 300))
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.drawn, row.allowances) == (0, 300, 300)
+
+
+async def test_what_a_call_left_over_serves_the_next_without_a_draw(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, 1000)
+    await spend(ledger, rule, held=500, used=100)
+    draws = ledger.process.draws.draws
+    await hold(ledger, (rule, 400))
+    assert ledger.process.draws.draws == draws
+
+
+async def test_a_limit_of_zero_refuses_all(ledger: Ledger, aconn: Connection) -> None:
+    rule = await make_rule(aconn, 0)
+    with pytest.raises(Spent) as refused:
+        await hold(ledger, (rule, 1))
+    assert refused.value.standing.used == 0
+    assert refused.value.needed == 1
+
+
+async def test_a_refusal_tells_what_is_used_and_held(ledger: Ledger, aconn: Connection) -> None:
+    rule = await make_rule(aconn, 1000)
+    await spend(ledger, rule, held=300, used=300)
+    await hold(ledger, (rule, 500))
+    with pytest.raises(Spent) as refused:
+        await hold(ledger, (rule, 300))
+    standing = refused.value.standing
+    assert standing.used + standing.held == 800
+
+
+async def test_without_a_limit_everything_is_counted_and_nothing_refused(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, None)
+    claim = await ledger.hold([Need(rule, core.NOT_DRAWN)], now=0, time_zone="UTC")
+    event = sent_event(700)
+    ledger.send(claim, event)
+    ledger.finish(claim, answer(event, 650))
+    await ledger.process.settler.drained()
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.overrun, row.drawn) == (650, 0, 0)
+
+
+async def test_all_quotas_of_a_call_are_held_or_none(ledger: Ledger, aconn: Connection) -> None:
+    wide, narrow = await make_rule(aconn, 1000), await make_rule(aconn, 100, scope_id=2)
+    with pytest.raises(Spent) as refused:
+        await hold(ledger, (wide, 200), (narrow, 200))
+    assert refused.value.standing.rule.id == narrow.id
+    assert (await window_of(aconn, wide)).drawn == 0
+
+
+async def test_exactly_fifty_of_sixty_calls_fit_over_four_processes(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledgers = [await start_ledger(dsn, tmp_path) for _ in range(4)]
+    key, organization = await make_rule(aconn, 5000), await make_rule(aconn, 6000, scope_id=2)
+    orders = [(key, organization), (organization, key)]
+
+    async def call(n: int) -> bool:
+        first, second = orders[n % 2]
+        try:
+            await hold(ledgers[n % 4], (first, 100), (second, 100))
+        except Spent:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*map(call, range(60)))) == 50
+    assert (await window_of(aconn, key)).drawn == 5000
+    for ledger in ledgers:
+        await ledger.close(timeout_seconds=5)
+
+
+async def test_idle_allowance_goes_back(ledger: Ledger, aconn: Connection) -> None:
+    rule = await make_rule(aconn, 1000)
+    await spend(ledger, rule, held=900, used=100)
+
+    async def only_the_use_is_left() -> bool:
+        row = await window_of(aconn, rule)
+        return (row.posted, row.drawn) == (100, 0)
+
+    await eventually(only_the_use_is_left, seconds=8)
+
+
+async def test_a_lowered_limit_refuses_new_calls_and_leaves_the_ceiling(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, 1000)
+    await hold(ledger, (rule, 600))
+    await aconn.execute('UPDATE quota SET "limit" = 100 WHERE id = %s', [rule.id])
+    assert await one(aconn, "SELECT ceiling FROM quota_window WHERE quota_id = %s", rule.id) == 1000
+    with pytest.raises(Spent):
+        await hold(ledger, (rule, 50))
+
+
+async def test_the_database_itself_refuses_to_overdraw(ledger: Ledger, aconn: Connection) -> None:
+    rule = await make_rule(aconn, 1000)
+    await hold(ledger, (rule, 1000))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await aconn.execute(
+            "UPDATE quota_window SET drawn = drawn + 1 WHERE quota_id = %s", [rule.id]
+        )
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_the_sql_draws_as_its_model_does(
+    ledger: Ledger, aconn: Connection, seed: int
+) -> None:
+    import random
+
+    chance = random.Random(seed)
+    count = chance.randint(1, 4)
+    states = [
+        WindowState(
+            limit=chance.choice([None, chance.randint(0, 1000)]),
+            posted=chance.randint(0, 300),
+            overrun=chance.randint(0, 50),
+            drawn=chance.randint(0, 300),
+        )
+        for _ in range(count)
+    ]
+    ids = []
+    for n, state in enumerate(states):
+        rule = await make_rule(aconn, state.limit, scope_id=n + 1)
+        ids.append(
+            await one(
+                aconn,
+                'INSERT INTO quota_window (quota_id, starts_at, ends_at, "limit", posted,'
+                " overrun, drawn) VALUES (%s, now(), now(), %s, %s, %s, %s) RETURNING id",
+                rule.id,
+                state.limit,
+                state.posted,
+                state.overrun,
+                state.drawn,
+            )
+        )
+    spare = [chance.randint(-10, 100) for _ in states]
+    waiters = [
+        [
+            Want(p, need := chance.randint(0, 300), need + chance.randint(0, 200))
+            for p in sorted(chance.sample(range(count), chance.randint(1, count)))
+        ]
+        for _ in range(chance.randint(1, 6))
+    ]
+    flat = [(n, *want) for n, wants in enumerate(waiters, start=1) for want in wants]
+    cursor = await aconn.execute(
+        "SELECT granted, refused_by FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s)",
+        [
+            ledger.process.id,
+            ids,
+            spare,
+            [n for n, _, _, _ in flat],
+            [position + 1 for _, position, _, _ in flat],
+            [need for _, _, need, _ in flat],
+            [want for _, _, _, want in flat],
+        ],
+    )
+    model = decide_draws(states, spare, waiters)
+    refused = [0 if position is None else position + 1 for position in model.refused_by]
+    assert await cursor.fetchone() == (model.granted, refused)

@@ -1,0 +1,177 @@
+"""Whatever becomes of a gateway process, its attempts are charged once and its money is freed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from billing.ledger import processes
+from billing.ledger.allowances import Unavailable
+from billing.ledger.ledger import Ledger
+from tests.ledger.making import (
+    answer,
+    eventually,
+    hold,
+    make_rule,
+    one,
+    sent_event,
+    spend,
+    start_ledger,
+    window_of,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Connection = psycopg.AsyncConnection[Any]
+
+
+def kill(ledger: Ledger) -> None:
+    """End a ledger as SIGKILL would: tasks stop, nothing is told, the folder's lock is gone."""
+    stop(ledger)
+    ledger.process.spool.close(remove=False)
+
+
+def stop(ledger: Ledger) -> None:
+    """Stop a ledger as SIGSTOP would: its tasks do not run, its folder stays locked."""
+    if ledger._tending:
+        ledger._tending.cancel()
+    for task in ledger.process._tasks:
+        task.cancel()
+    ledger.process.database.drop()
+    ledger.process.settler._database.drop()
+
+
+async def let_the_lease_run_out(connection: Connection) -> None:
+    await connection.execute("UPDATE gateway_process SET lease_until = now() - interval '1 second'")
+
+
+async def test_a_clean_end_leaves_nothing_behind(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    await spend(ledger, rule, held=500, used=120)
+    await ledger.close(timeout_seconds=5)
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.drawn, row.allowances) == (120, 0, 0)
+    assert list(tmp_path.iterdir()) == []
+    assert await one(aconn, "SELECT ended_at IS NOT NULL FROM gateway_process")
+
+
+async def test_after_a_kill_each_attempt_that_left_is_charged_and_the_rest_is_free(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    under_way, answered = sent_event(200), sent_event(300)
+    ledger.send(await hold(ledger, (rule, 200)), under_way)
+    claim = await hold(ledger, (rule, 300))
+    ledger.send(claim, answered)
+    await hold(ledger, (rule, 400))  # Held, and it never left.
+    for task in ledger.process._tasks:
+        task.cancel()
+    ledger.finish(claim, answer(answered, 50))
+    kill(ledger)
+
+    heir = await start_ledger(dsn, tmp_path)
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.drawn) == (250, 0)
+    outcomes = await one(aconn, "SELECT array_agg(outcome ORDER BY outcome) FROM usage_event")
+    assert outcomes == ["answered", "unknown"]
+    assert [folder.name for folder in tmp_path.iterdir()] == [heir.process.id]
+    await heir.close(timeout_seconds=5)
+
+
+async def test_reaping_twice_changes_nothing(dsn: str, tmp_path: Path, aconn: Connection) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    ledger.send(await hold(ledger, (rule, 200)), sent_event(200))
+    kill(ledger)
+    saved = tmp_path / "saved"
+    shutil.copytree(ledger.process.spool.folder, saved)
+    await processes.reap_ended_processes(dsn, tmp_path / "elsewhere")
+    assert await processes.reap_ended_processes(dsn, tmp_path) == 1
+    before = await window_of(aconn, rule)
+    saved.rename(ledger.process.spool.folder)
+    assert await processes.reap_ended_processes(dsn, tmp_path) == 0
+    assert await window_of(aconn, rule) == before
+    assert before.posted == 200
+
+
+async def test_a_process_that_was_only_stopped_settles_late_and_gets_a_new_identity(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    claim = await hold(ledger, (rule, 500))
+    event = sent_event(500)
+    ledger.send(claim, event)
+    before = ledger.process.id
+    await let_the_lease_run_out(aconn)
+    assert await processes.reap_ended_processes(dsn, tmp_path) == 1
+    assert (await window_of(aconn, rule)).posted == 500
+
+    async def reborn() -> bool:
+        return ledger.process.id != before
+
+    await eventually(reborn, seconds=10)
+    ledger.finish(claim, answer(event, 120))
+
+    async def corrected() -> bool:
+        return (await window_of(aconn, rule)).posted == 120
+
+    await eventually(corrected)
+    assert await one(aconn, "SELECT count(*) FROM usage_event") == 1
+    await ledger.close(timeout_seconds=5)
+
+
+async def test_a_process_without_a_lease_lets_nothing_go(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    claim = await hold(ledger, (rule, 100))
+    stop(ledger)
+    ledger.process.lease_ends = 0.0
+    with pytest.raises(Unavailable):
+        ledger.send(claim, sent_event(100))
+    with pytest.raises(Unavailable):
+        await hold(ledger, (rule, 100))
+    kill(ledger)
+    heir = await start_ledger(dsn, tmp_path)
+    assert (await window_of(aconn, rule)).posted == 0
+    await heir.close(timeout_seconds=5)
+
+
+async def test_a_spool_out_of_reach_captures_everything_until_it_turns_up(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    ledger = await start_ledger(dsn, here)
+    rule = await make_rule(aconn, 1000)
+    claim = await hold(ledger, (rule, 700))
+    event = sent_event(700)
+    ledger.send(claim, event)
+    for task in ledger.process._tasks:
+        task.cancel()
+    ledger.finish(claim, answer(event, 120))
+    kill(ledger)
+    await let_the_lease_run_out(aconn)
+    await processes.reap_ended_processes(dsn, elsewhere)
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.drawn) == (700, 0)
+    await processes.reap_ended_processes(dsn, here)
+    assert (await window_of(aconn, rule)).posted == 120
+    assert await one(aconn, "SELECT sum(amount)::int FROM adjustment") == 0
+
+
+async def test_a_lease_that_was_renewed_meanwhile_is_not_reaped(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    folder = ledger.process.spool.folder
+    assert not await processes.reap(aconn, ledger.process.id, folder, is_dead=False)
+    await ledger.close(timeout_seconds=5)
