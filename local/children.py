@@ -4,6 +4,7 @@ Every child leads a session of its own: the terminal's Ctrl-C reaches only us, a
 order in which they end. On Linux the kernel also signals a child whose parent was killed.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -39,21 +40,24 @@ def start_child(
 
     Call it from the main thread only: Linux sends `death_signal` when the thread ends.
     """
-    with log.open("ab") as output:
-        process: Child = subprocess.Popen(  # type: ignore[call-overload]
-            [str(part) for part in argv],
-            stdin=subprocess.DEVNULL if stdin_text is None else subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env=dict(env),
-            start_new_session=True,
-            preexec_fn=_die_with_parent(death_signal),  # noqa: PLW1509
-            **(owner.popen_arguments() if owner else {}),
-        )
+    try:
+        with log.open("ab") as output:
+            process: Child = subprocess.Popen(  # type: ignore[call-overload]
+                [str(part) for part in argv],
+                stdin=subprocess.DEVNULL if stdin_text is None else subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=dict(env),
+                start_new_session=True,
+                preexec_fn=_die_with_parent(death_signal),  # noqa: PLW1509
+                **(owner.popen_arguments() if owner else {}),
+            )
+    except OSError as error:
+        raise ServerError(f"Cannot start {argv[0]}: {error.strerror}.") from error
     if stdin_text is not None and process.stdin is not None:
-        process.stdin.write(stdin_text.encode())
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(stdin_text.encode())
     return process
 
 

@@ -51,17 +51,20 @@ def initialize(
 
 
 def _run(command: list[str], owner: Owner) -> None:
-    done = subprocess.run(  # type: ignore[call-overload]
-        command,
-        cwd="/",
-        env=CLEAN_ENV,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,
-        preexec_fn=_lend_a_name(owner.uid),
-        **owner.popen_arguments(),
-    )
+    try:
+        done = subprocess.run(  # type: ignore[call-overload]
+            command,
+            cwd="/",
+            env=CLEAN_ENV,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+            preexec_fn=_lend_a_name(owner.uid),
+            **owner.popen_arguments(),
+        )
+    except OSError as error:
+        raise ServerError(f"Cannot start {command[0]}: {error.strerror}.") from error
     if done.returncode != 0:
         reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise ServerError(f"PostgreSQL could not make its data folder: {reason}.")

@@ -23,10 +23,14 @@ class Run:
     def __init__(self, data_dir: Path, **env: str) -> None:
         clean = {name: value for name, value in os.environ.items() if name not in INHERITED}
         self.data_dir = data_dir
-        self.port = find_free_port()
-        self.env = {**clean, "TOLLGATE_DATA": str(data_dir), "PORT": str(self.port), **env}
+        own = {"TOLLGATE_DATA": str(data_dir), "PORT": str(find_free_port())}
+        self.env = {**clean, **own, **env}
         self.output = data_dir.with_name(f"{data_dir.name}.output")
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self.env["PORT"])
 
     def start(self) -> subprocess.Popen[bytes]:
         with self.output.open("wb") as output:
