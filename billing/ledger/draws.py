@@ -29,6 +29,8 @@ SPENT_SECONDS = 1.0
 # The SQLSTATE that ledger_draw raises when the process has ended or its lease has.
 PROCESS_ENDED = "TG001"
 
+Connection = psycopg.AsyncConnection[Any]
+
 _DRAW = (
     "SELECT granted, refused_by, limits, used, held FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s)"
 )
@@ -53,7 +55,8 @@ class DrawTask:
             allowances.queue.clear()
             allowances.round_started = asyncio.get_running_loop().time()
             try:
-                await self._round(batch)
+                async with self._database.connection() as connection:
+                    await self._round(connection, batch)
             except (psycopg.Error, *AWAY) as error:
                 self._fail(batch, error)
             finally:
@@ -67,32 +70,31 @@ class DrawTask:
             for window, amount in zip(idle, amounts, strict=True):
                 core.credit(window, window.granted - amount)
                 window.doubtful = True
-            connection = await self._database.connection()
-            await connection.execute(
-                "SELECT ledger_give_back(%s, %s, %s)",
-                [self._process, [window.window for window in idle], amounts],
-            )
+            async with self._database.connection() as connection:
+                await connection.execute(
+                    "SELECT ledger_give_back(%s, %s, %s)",
+                    [self._process, [window.window for window in idle], amounts],
+                )
             for window in idle:
                 window.doubtful = window.recall = False
         ended = self._allowances.ended
         ended[:] = [w for w in ended if w.held or w.pending or w.amount or w.waiting]
 
-    async def _round(self, batch: Sequence[Waiter]) -> None:
+    async def _round(self, connection: Connection, batch: Sequence[Waiter]) -> None:
         """Serve a batch of waiting calls: open their windows, draw, and let them go in order."""
         windows = {claim.account: None for waiter in batch for claim in waiter.claims}
-        await self._open([window for window in windows if not window.window])
-        await self._clear_doubts([window for window in windows if window.doubtful])
+        await self._open(connection, [window for window in windows if not window.window])
+        await self._clear_doubts(connection, [window for window in windows if window.doubtful])
         drawn_from = {c.account for waiter in batch for c in waiter.claims if c.need != NOT_DRAWN}
         ordered = sorted(drawn_from, key=lambda window: window.window)
-        refused_by = await self._draw(ordered, batch) if ordered else [0] * len(batch)
+        refused_by = await self._draw(connection, ordered, batch) if ordered else [0] * len(batch)
         for waiter, position in zip(batch, refused_by, strict=True):
             self._conclude(waiter, ordered[position - 1] if position else None)
 
-    async def _open(self, windows: Sequence[Window]) -> None:
+    async def _open(self, connection: Connection, windows: Sequence[Window]) -> None:
         """Learn the ids of windows that this process meets for the first time."""
         if not windows:
             return
-        connection = await self._database.connection()
         cursor = await connection.execute(
             "SELECT ledger_open_windows(%s, %s, %s)",
             [
@@ -107,11 +109,10 @@ class DrawTask:
                 raise psycopg.DataError(f"quota {window.rule.id} does not exist any more")
             window.window = number
 
-    async def _clear_doubts(self, windows: Sequence[Window]) -> None:
+    async def _clear_doubts(self, connection: Connection, windows: Sequence[Window]) -> None:
         """Read what was granted in all; what a lost answer had said comes to light here."""
         if not windows:
             return
-        connection = await self._database.connection()
         cursor = await connection.execute(
             "SELECT window_id, granted FROM allowance"
             " WHERE process_id = %s AND window_id = ANY (%s)",
@@ -122,7 +123,9 @@ class DrawTask:
             core.credit(window, granted.get(window.window, 0))
             window.doubtful = False
 
-    async def _draw(self, ordered: Sequence[Window], batch: Sequence[Waiter]) -> list[int]:
+    async def _draw(
+        self, connection: Connection, ordered: Sequence[Window], batch: Sequence[Waiter]
+    ) -> list[int]:
         """Draw and credit the grants. Returns by waiter 0, or the position that refused it."""
         positions = {window: i for i, window in enumerate(ordered, start=1)}
         claims = [
@@ -143,7 +146,6 @@ class DrawTask:
         ]
         for window in ordered:
             window.doubtful = True
-        connection = await self._database.connection()
         cursor = await connection.execute(_DRAW, parameters, prepare=True)
         row = await cursor.fetchone()
         assert row is not None

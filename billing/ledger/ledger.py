@@ -73,7 +73,8 @@ class Process:
     async def start(self) -> None:
         """Register with the database and begin to work. Raises when the database is away."""
         started = time.monotonic()
-        await processes.register(await self.database.connection(), self.id)
+        async with self.database.connection() as connection:
+            await processes.register(connection, self.id)
         self._extend_lease(started)
         self._tasks = [
             asyncio.create_task(self.settler.run(), name="settle"),
@@ -100,11 +101,11 @@ class Process:
         self.spool.close(remove=True)
 
     async def _end(self) -> None:
-        connection = await self.database.connection()
-        if self.has_ended:
-            await late.credit_captured(connection, process=self.id)
-        else:
-            await processes.end_cleanly(connection, self.id, finished=self.finished)
+        async with self.database.connection() as connection:
+            if self.has_ended:
+                await late.credit_captured(connection, process=self.id)
+            else:
+                await processes.end_cleanly(connection, self.id, finished=self.finished)
 
     async def _work(self) -> None:
         """Draw when somebody waits; every second give back, every few renew the lease."""
@@ -137,8 +138,9 @@ class Process:
     async def _renew(self) -> None:
         started = time.monotonic()
         held = {w.window: w.held + w.pending for w in self.allowances.all() if w.window}
-        connection = await self.database.connection()
-        if await processes.renew(connection, self.id, finished=self.finished, held=held):
+        async with self.database.connection() as connection:
+            alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
+        if alive:
             self._extend_lease(started)
         else:
             self.draws.process_ended = True

@@ -20,8 +20,8 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from accounts.connections import connect
 from billing.ledger import late, settlement
-from billing.ledger.database import Database
 from billing.ledger.settlement import LOCK_WINDOWS, decode_event
 from billing.ledger.spool import is_abandoned, read_spool
 
@@ -86,8 +86,9 @@ async def reap_ended_processes(conninfo: str, spool_root: Path) -> int:
 
     Also replays the spools of processes that were ended before theirs could be read.
     """
-    database = Database(conninfo, name="tollgate reaper")
-    connection = await database.connection()
+    connection = await connect(
+        conninfo, application_name="tollgate reaper", statement_timeout_seconds=60
+    )
     try:
         reaped = 0
         for process in await _expired(connection):

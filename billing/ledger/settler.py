@@ -96,18 +96,19 @@ class Settler:
         return True
 
     async def _settle(self, batch: Sequence[Finished]) -> None:
-        connection = await self._database.connection()
         events = [finished.event for finished in batch]
-        if not self.process_ended:
-            windows = sorted({claim.account.window for f in batch for claim in f.claims})
-            try:
-                await settlement.settle(
-                    connection, process=self._process, events=events, windows=windows
-                )
-                return
-            except settlement.ProcessEnded:
-                self.process_ended = True
-        await late.settle_late(connection, process=self._process, events=events)
+        windows = sorted({claim.account.window for f in batch for claim in f.claims})
+        process = self._process
+        async with self._database.connection() as connection:
+            if not self.process_ended:
+                try:
+                    await settlement.settle(
+                        connection, process=process, events=events, windows=windows
+                    )
+                    return
+                except settlement.ProcessEnded:
+                    self.process_ended = True
+            await late.settle_late(connection, process=process, events=events)
 
     def _fail(self, error: Exception) -> None:
         if self.failing_since is None:
