@@ -1,0 +1,35 @@
+"""The only socket to a provider.
+
+`exchange` is what the forwarder uses, `transport` puts it on connections, `addresses` says where
+calls may go, `errors` what can go wrong. Nothing here knows of keys, models or money.
+"""
+
+from gateway.upstream.addresses import check_base_url
+from gateway.upstream.errors import (
+    TimeoutKind,
+    UpstreamAborted,
+    UpstreamConnectError,
+    UpstreamError,
+    UpstreamForbidden,
+    UpstreamProtocolError,
+    UpstreamReadError,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+)
+from gateway.upstream.exchange import Timeouts, Upstream, UpstreamAnswer
+
+__all__ = [
+    "TimeoutKind",
+    "Timeouts",
+    "Upstream",
+    "UpstreamAborted",
+    "UpstreamAnswer",
+    "UpstreamConnectError",
+    "UpstreamError",
+    "UpstreamForbidden",
+    "UpstreamProtocolError",
+    "UpstreamReadError",
+    "UpstreamTimeout",
+    "UpstreamTooLarge",
+    "check_base_url",
+]

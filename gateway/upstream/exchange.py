@@ -1,0 +1,261 @@
+"""The one way to a provider: Upstream sends a request, UpstreamAnswer is what comes back.
+
+Nothing is followed, resent, inflated or kept. One sweep a second looks at the limits of all
+answers, so a call costs no timer and a chunk no task. Raises nothing but UpstreamError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+import httpx2
+
+from gateway.upstream.addresses import Network
+from gateway.upstream.errors import (
+    TimeoutKind,
+    UpstreamAborted,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+    translate_error,
+)
+from gateway.upstream.transport import ConnectionStream, ConnectorTransport
+
+Headers = Sequence[tuple[str, str]] | Sequence[tuple[bytes, bytes]] | Mapping[str, str]
+T = TypeVar("T")
+
+_IDENTITY = (b"accept-encoding", b"identity")
+
+
+class Timeouts(NamedTuple):
+    """How long an attempt may take: to connect, to its head, between chunks, and as a whole."""
+
+    connect_seconds: float = 5.0
+    first_byte_seconds: float = 600.0
+    idle_seconds: float = 120.0
+    total_seconds: float = 3600.0
+
+
+class Upstream:
+    """All connections of one process to providers. Belongs to one running loop."""
+
+    sweep_seconds = 1.0
+
+    def __init__(
+        self,
+        *,
+        allowed_networks: Sequence[Network] = (),
+        transport: httpx2.AsyncBaseTransport | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._transport = transport or ConnectorTransport(
+            allowed_networks=allowed_networks, tls=tls
+        )
+        self._live: set[UpstreamAnswer] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def send(
+        self, *, url: str, headers: Headers, body: bytes, timeouts: Timeouts
+    ) -> UpstreamAnswer:
+        """POST `body` and return once the head of the answer is there."""
+        answer = self.open(url=url, headers=headers, body=body, timeouts=timeouts)
+        await answer.send()
+        return answer
+
+    def open(
+        self, *, url: str, headers: Headers, body: bytes, timeouts: Timeouts
+    ) -> UpstreamAnswer:
+        """Prepare a request whose abort() can be reached before there is an answer."""
+        target, host = parse_target(url)
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        request = httpx2.Request(
+            "POST",
+            target,
+            headers=[host, *pairs, (b"content-length", b"%d" % len(body)), _IDENTITY],
+            stream=httpx2.ByteStream(body),
+            extensions={"timeout": {"connect": timeouts.connect_seconds}},
+        )
+        return UpstreamAnswer(self, request, timeouts)
+
+    async def close(self) -> None:
+        """End every attempt and close every connection."""
+        for answer in list(self._live):
+            answer.abort()
+        await self._transport.aclose()
+
+    def _watch(self, answer: UpstreamAnswer) -> None:
+        self._live.add(answer)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.sweep_seconds, self._sweep, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for answer in list(self._live):
+            answer.check(now)
+        self._timer = loop.call_later(self.sweep_seconds, self._sweep, loop) if self._live else None
+
+
+class UpstreamAnswer:
+    """One request and its answer. `status` and `headers` are there once send() has returned.
+
+    Iterating gives the body in chunks as they come. At the end, after an error and after abort()
+    nothing is left to do; an answer that is left before its end needs release().
+    """
+
+    status: int
+    headers: httpx2.Headers
+
+    def __init__(self, upstream: Upstream, request: httpx2.Request, timeouts: Timeouts) -> None:
+        self._upstream = upstream
+        self._request = request
+        self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = self._loop.time() + timeouts.total_seconds
+        self._waiting_since = 0.0
+        self._waiting_for = TimeoutKind.FIRST_BYTE
+        self._quiet_seconds = timeouts.first_byte_seconds
+        self._task: asyncio.Task[object] | None = None  # The one that waits in a step, if any.
+        self._stream: httpx2.AsyncByteStream | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._failure: UpstreamError | None = None
+        self._ended = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether a byte of the request may have left; other transports than ours never know."""
+        return bool(self._request.extensions.get("sent", True))
+
+    async def send(self) -> None:
+        """Send the request and wait for the head. Refuses redirects and coded answers."""
+        if self._failure is not None:
+            raise self._failure
+        self._upstream._watch(self)
+        response = await self._step(self._upstream._transport.handle_async_request(self._request))
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        self._stream = response.stream
+        self._chunks = response.stream.__aiter__()
+        self._waiting_for = TimeoutKind.IDLE
+        self._quiet_seconds = self._timeouts.idle_seconds
+        self.status = response.status_code
+        self.headers = response.headers
+        refusal = find_refusal(response)
+        if refusal is not None:
+            raise self._fail(UpstreamProtocolError(refusal, sent=True))
+
+    def __aiter__(self) -> UpstreamAnswer:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes, as they arrived."""
+        if self._ended:
+            raise self._failure or StopAsyncIteration
+        assert self._chunks is not None, "send() comes first"
+        chunk = await self._step(anext(self._chunks, None))
+        if chunk is None:
+            self._end()
+            raise StopAsyncIteration
+        return chunk
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """Read the rest. Raises UpstreamTooLarge, and reads no further, past the limit."""
+        chunks = []
+        size = 0
+        async for chunk in self:
+            size += len(chunk)
+            if size > limit_bytes:
+                raise self._fail(UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True))
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def abort(self) -> None:
+        """Close the connection at once; may be called by anyone at any time, and again.
+
+        A send() or read that waits raises UpstreamAborted, and so does every later one.
+        """
+        if not self._ended:
+            self._fail(UpstreamAborted("ended by the gateway", sent=self.sent))
+
+    async def release(self) -> None:
+        """Leave the answer. Its connection is closed, unless it was read to its end."""
+        if not self._ended:
+            stream = self._stream
+            self.abort()
+            if stream is not None:
+                await stream.aclose()
+
+    def check(self, now: float) -> None:
+        """End the attempt when a limit has run out; silence counts while a step waits for it."""
+        if now >= self._ends_at:
+            self._expire(TimeoutKind.TOTAL, self._timeouts.total_seconds)
+        elif self._task is not None and now - self._waiting_since >= self._quiet_seconds:
+            self._expire(self._waiting_for, self._quiet_seconds)
+
+    def _expire(self, kind: TimeoutKind, seconds: float) -> None:
+        self._fail(UpstreamTimeout(f"{kind}: {seconds} s", sent=self.sent, kind=kind))
+
+    async def _step(self, step: Awaitable[T]) -> T:
+        """Wait for the transport so that _fail() can end the wait, whatever the transport is.
+
+        It cancels the waiting task and this takes the cancellation back, as asyncio.timeout()
+        does; a cancellation from elsewhere passes.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
+        self._task = task
+        self._waiting_since = self._loop.time()
+        try:
+            return await step
+        except asyncio.CancelledError:
+            if self._failure is None or task.uncancel() > cancelling:
+                self.abort()
+                raise
+            raise self._failure from None
+        except Exception as error:
+            translated = translate_error(error, sent=self.sent)
+            if translated is None:
+                self.abort()
+                raise
+            raise self._fail(translated) from error
+        finally:
+            self._task = None
+
+    def _fail(self, failure: UpstreamError) -> UpstreamError:
+        """End with this error, which a waiting step then raises. Returns it."""
+        self._failure = failure
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._end()
+        return failure
+
+    def _end(self) -> None:
+        self._ended = True
+        self._upstream._live.discard(self)
+        if isinstance(self._stream, ConnectionStream):
+            self._stream.abort()
+
+
+@lru_cache(maxsize=1024)
+def parse_target(url: str) -> tuple[httpx2.URL, tuple[bytes, bytes]]:
+    """Parse a URL once; return it and its Host header."""
+    target = httpx2.URL(url)
+    return target, (b"host", target.netloc)
+
+
+def find_refusal(response: httpx2.Response) -> str | None:
+    """Say why an answer cannot be used, whatever its body holds; None when it can."""
+    status = response.status_code
+    if not 200 <= status < 600:
+        return f"status {status}"
+    if 300 <= status < 400:
+        return f"redirect with status {status}"
+    for name, value in response.headers.raw:
+        if name.lower() == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            return f"content-encoding {value[:40]!r}, though identity was asked for"
+    return None

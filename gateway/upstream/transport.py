@@ -1,0 +1,235 @@
+"""httpx2's transport interface over aiohttp's connector: one pooled HTTP/1.1 connection a request.
+
+It speaks to the connector and its protocol directly, without aiohttp's session, request and
+response objects, which cost more CPU than all the rest (docs/decisions/0003). Never resends,
+redirects, decodes, keeps cookies or reads proxy variables. `request.extensions["sent"]` is True
+from the moment before the first byte is written. Foreign errors pass; Upstream translates them.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import weakref
+from collections.abc import Sequence
+from functools import lru_cache, partial
+
+import aiohttp
+import httpx2
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import AddrInfoType, Connection
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from gateway.upstream.addresses import CheckedResolver, Network, refuse_unless_permitted
+
+KEEPALIVE_SECONDS = 15.0
+MAX_LINE_BYTES = 8190
+MAX_HEADERS = 128
+MAX_INTERIM_ANSWERS = 10
+
+# Larger bodies are handed over beside their head, not copied behind it.
+_JOIN_BYTES = 65_536
+
+
+class ConnectorTransport(httpx2.AsyncBaseTransport):
+    """Sends each request over a connection of its own from aiohttp's pool.
+
+    The pool has no limit, drops a connection idle for KEEPALIVE_SECONDS, and is made with the
+    first request, because it belongs to the running loop.
+    """
+
+    def __init__(
+        self, *, allowed_networks: Sequence[Network] = (), tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._allowed_networks = tuple(allowed_networks)
+        self._tls = tls
+        self._connector: aiohttp.TCPConnector | None = None
+        self._origins: dict[tuple[str, bytes], aiohttp.ClientRequest] = {}
+        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.extensions["sent"] = False
+        head, body = write_head(request), await request.aread()
+        connection = await self._connect(request)
+        try:
+            protocol = _open_protocol(connection)
+            request.extensions["sent"] = True
+            _write(protocol, head, body)
+            message, payload = await protocol.read()
+            for _ in range(MAX_INTERIM_ANSWERS):
+                if not 100 <= message.code < 200 or message.code == 101:
+                    break
+                message, payload = await protocol.read()
+        except BaseException:
+            _abort(connection)
+            raise
+        stream = ConnectionStream(connection, protocol, payload)
+        return httpx2.Response(message.code, headers=message.raw_headers, stream=stream)
+
+    async def _connect(self, request: httpx2.Request) -> Connection:
+        """Take a connection from the pool that is still good, or make one.
+
+        Raises httpx2.ConnectTimeout, aiohttp's connector errors or UpstreamForbidden.
+        """
+        connector = self._connector or self._make_connector()
+        origin = self._find_origin(request.url)
+        seconds = request.extensions.get("timeout", {}).get("connect")
+        timeout = _limit_connecting(seconds)
+        while True:
+            try:
+                connection = await connector.connect(origin, traces=[], timeout=timeout)
+            except TimeoutError as error:
+                raise httpx2.ConnectTimeout(f"no connection within {seconds} s") from error
+            protocol = connection.protocol
+            assert protocol is not None
+            if protocol not in self._used:
+                self._used.add(protocol)
+                return connection
+            if _is_quiet(protocol):
+                return connection
+            _abort(connection)
+
+    def _make_connector(self) -> aiohttp.TCPConnector:
+        self._connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            resolver=CheckedResolver(self._allowed_networks),
+            socket_factory=partial(_open_socket, self._allowed_networks),
+            ssl=self._tls or True,
+        )
+        return self._connector
+
+    def _find_origin(self, url: httpx2.URL) -> aiohttp.ClientRequest:
+        """Return what the connector wants to know of an origin: scheme, host and port."""
+        key = (url.scheme, url.netloc)
+        origin = self._origins.get(key)
+        if origin is None:
+            target = URL(f"{url.scheme}://{url.netloc.decode('ascii')}/", encoded=True)
+            origin = self._origins[key] = aiohttp.ClientRequest("POST", target)
+        return origin
+
+    async def aclose(self) -> None:
+        """Close every connection, also those in use."""
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
+
+
+class ConnectionStream(httpx2.AsyncByteStream):
+    """The body of an answer, as it comes. Gives its connection back at the end, or aborts it."""
+
+    def __init__(
+        self, connection: Connection, protocol: ResponseHandler, payload: StreamReader
+    ) -> None:
+        self._connection: Connection | None = connection
+        self._protocol = protocol
+        self._payload = payload
+
+    def __aiter__(self) -> ConnectionStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return what has arrived, at least one byte; a broken connection is never an end."""
+        try:
+            chunk = await self._payload.readany()
+        except BaseException:
+            self.abort()
+            raise
+        if chunk:
+            return chunk
+        self._release()
+        raise StopAsyncIteration
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        # An answer without a length ends with its connection. aiohttp calls that complete also
+        # where the connection was reset, and forgets the reset with the release.
+        lost = self._protocol.exception()
+        connection.release()
+        if isinstance(lost, aiohttp.ClientOSError):
+            raise lost
+
+    def abort(self) -> None:
+        """Close the connection at once, unless it was given back. Nothing more can be read."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _abort(connection)
+
+    async def aclose(self) -> None:
+        self.abort()
+
+
+def write_head(request: httpx2.Request) -> bytes:
+    """Write the request line and the headers.
+
+    Raises httpx2.LocalProtocolError for anything that could make two requests of one.
+    """
+    headers = request.headers.raw
+    names = {name.lower() for name, _ in headers}
+    if len(names) < len(headers) or b"transfer-encoding" in names:
+        raise httpx2.LocalProtocolError("a header of the request stands twice or is forbidden")
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    head = b"".join(lines)
+    if not head.count(b"\r") == head.count(b"\n") == len(lines) or b"\0" in head:
+        raise httpx2.LocalProtocolError("a header of the request holds CR, LF or NUL")
+    return head + b"\r\n"
+
+
+def _open_protocol(connection: Connection) -> ResponseHandler:
+    protocol = connection.protocol
+    if protocol is None or protocol.transport is None:
+        raise aiohttp.ServerDisconnectedError
+    protocol.set_response_params(
+        read_until_eof=True,
+        auto_decompress=False,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+        max_headers=MAX_HEADERS,
+    )
+    return protocol
+
+
+def _write(protocol: ResponseHandler, head: bytes, body: bytes) -> None:
+    transport = protocol.transport
+    assert transport is not None
+    if len(body) > _JOIN_BYTES:
+        transport.writelines((head, body))
+    else:
+        transport.write(head + body)
+
+
+@lru_cache
+def _limit_connecting(seconds: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=seconds)
+
+
+def _is_quiet(protocol: ResponseHandler) -> bool:
+    """Say whether a connection that was used before is open and silent.
+
+    A byte that waits there is its end, or an answer that nobody asked for (such as a late 408),
+    which would be taken for the answer to the next request.
+    """
+    if protocol.transport is None or protocol.should_close:
+        return False
+    poll = select.poll()
+    poll.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def _abort(connection: Connection) -> None:
+    # Connection.close() would first wait for a provider that does not read.
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
+
+
+def _open_socket(allowed_networks: Sequence[Network], address: AddrInfoType) -> socket.socket:
+    """Open the socket for one address: the last place where a forbidden one is refused."""
+    family, kind, protocol, _, target = address
+    refuse_unless_permitted(target[0], allowed_networks)
+    return socket.socket(family, kind, protocol)
