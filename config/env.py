@@ -7,6 +7,7 @@ their addresses in TOLLGATE_DATA/run.json and the generated secrets in TOLLGATE_
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import os
@@ -78,6 +79,24 @@ def peppers(name: str) -> dict[int, bytes]:
             ) from None
         if len(found[int(version)]) < 32:
             raise BadSetting(f"{name}: pepper {version} is shorter than 32 bytes (64 hex digits).")
+    return found
+
+
+def fernet_keys(name: str) -> list[str]:
+    """Read a comma-separated list of Fernet keys, the newest first. Never prints one."""
+    found = [part.strip() for part in text(name).split(",") if part.strip()]
+    for number, key in enumerate(found, 1):
+        try:
+            size = len(base64.b64decode(key, altchars=b"-_", validate=True))
+        except ValueError:
+            size = 0
+        if size != 32:
+            raise BadSetting(
+                f"{name}: key {number} of {len(found)} is not 32 bytes in URL-safe base64; "
+                "docs/SETTINGS.md says how to make one."
+            )
+    if not found:
+        raise BadSetting(f"{name} holds no key; docs/SETTINGS.md says how to make one.")
     return found
 
 

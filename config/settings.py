@@ -26,7 +26,7 @@ MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 32 * 2**20, least=1024)
 SPOOL_MAX_BYTES = env.integer("SPOOL_MAX_BYTES", 2**30, least=2**20, most=2**40)
 KEY_PREFIX = env.text("KEY_PREFIX", "tg")
 KEY_PEPPERS = env.peppers("KEY_PEPPERS")
-CREDENTIAL_KEYS = env.text("CREDENTIAL_KEYS").split(",")
+CREDENTIAL_KEYS = env.fernet_keys("CREDENTIAL_KEYS")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
 REDIS_URL = env.text("REDIS_URL")
 
