@@ -1,0 +1,87 @@
+"""Every day has its partition ahead of time, and no event is refused for want of one."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from billing.models import UsageEvent
+from billing.partitions import make_partitions, name_of
+from tests.billing.facts import make_event, store
+
+# Days that no clock reaches while this test runs.
+DAY = date(2031, 5, 10)
+MIDNIGHT = datetime(2031, 5, 10, tzinfo=UTC)
+
+
+def place_of(event):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tableoid::regclass::text FROM usage_event WHERE id = %s", [event.id])
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.django_db
+def test_the_days_ahead_are_there_once_the_database_is_migrated():
+    assert make_partitions(connection, today=datetime.now(UTC).date(), days_ahead=6) == []
+
+
+@pytest.mark.django_db
+def test_a_week_is_made_once():
+    made = make_partitions(connection, today=DAY, days_ahead=2)
+    assert made == [f"usage_event_203105{n:02}" for n in (9, 10, 11, 12)]
+    assert make_partitions(connection, today=DAY, days_ahead=2) == []
+
+
+@pytest.mark.django_db
+def test_an_event_goes_to_the_day_of_its_id_to_the_millisecond():
+    make_partitions(connection, today=DAY, days_ahead=0)
+    last = make_event(MIDNIGHT - timedelta(milliseconds=1))
+    first = make_event(MIDNIGHT)
+    store([last, first])
+    assert (place_of(last), place_of(first)) == ("usage_event_20310509", "usage_event_20310510")
+
+
+@pytest.mark.django_db
+def test_events_that_came_before_their_partition_are_moved_into_it():
+    early, other = make_event(MIDNIGHT), make_event(MIDNIGHT + timedelta(days=40))
+    store([early, other])
+    assert place_of(early) == place_of(other) == "usage_event_default"
+    make_partitions(connection, today=DAY, days_ahead=0)
+    assert (place_of(early), place_of(other)) == (name_of(DAY), "usage_event_default")
+    assert UsageEvent.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_a_partition_has_the_indexes_and_checks_of_its_parent():
+    make_partitions(connection, today=DAY, days_ahead=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_indexes WHERE tablename = %s", [name_of(DAY)])
+        assert cursor.fetchone()[0] == 3
+        cursor.execute(
+            "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass",
+            [name_of(DAY)],
+        )
+        assert cursor.fetchone()[0] == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_makers_that_run_at_the_same_time_make_each_day_once():
+    made: list[list[str]] = []
+
+    def make():
+        try:
+            made.append(make_partitions(connection, today=DAY, days_ahead=3))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(len, made)) == [0, 0, 0, 5]
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {', '.join(max(made, key=len))}")
