@@ -94,21 +94,6 @@ def kill_group(process: Child) -> None:
     process.wait()
 
 
-def end_orphan(pid_file: Path, folder: Path, *, program: str, seconds: float = 20) -> None:
-    """End the server that a killed supervisor left running in `folder`, if there is one."""
-    try:
-        pid = int(pid_file.read_text().split("\n", 1)[0])
-    except (FileNotFoundError, ValueError):
-        return
-    for number in (signal.SIGINT, signal.SIGKILL):
-        if not _runs_in(pid, folder, program):
-            return
-        os.kill(pid, number)
-        wait_until(lambda: not _runs_in(pid, folder, program), seconds)
-    if _runs_in(pid, folder, program):
-        raise ServerError(f"Process {pid} still uses {folder} and does not end; end it first.")
-
-
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     """Poll `condition` until it holds; False when `seconds` passed before it did."""
     deadline = time.monotonic() + seconds
@@ -148,16 +133,3 @@ def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
             os._exit(1)
 
     return arrange
-
-
-def _runs_in(pid: int, folder: Path, program: str) -> bool:
-    """Is `pid` a live `program` working in `folder`? A number that was reused is not."""
-    if Path("/proc/self/cwd").exists():
-        try:
-            return Path(f"/proc/{pid}/cwd").samefile(folder)
-        except OSError:
-            return False
-    found = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
-    )
-    return program in found.stdout

@@ -13,10 +13,11 @@ from pathlib import Path
 import psycopg
 
 from local.binaries import POSTGRES_MAJOR, find_postgres
-from local.children import Child, end_child, end_orphan, find_free_port, read_tail, start_child
+from local.children import Child, end_child, find_free_port, read_tail, start_child
 from local.errors import ServerError
 from local.initdb import CLEAN_ENV, initialize
 from local.interruption import pause
+from local.orphans import end_orphan
 from local.owner import find_home, find_owner, make_data_dir
 
 USER = "tollgate"

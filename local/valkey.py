@@ -12,10 +12,11 @@ from pathlib import Path
 import redis
 
 from local.binaries import find_valkey
-from local.children import Child, end_child, end_orphan, find_free_port, read_tail, start_child
+from local.children import Child, end_child, find_free_port, read_tail, start_child
 from local.errors import ServerError
 from local.initdb import CLEAN_ENV
 from local.interruption import pause
+from local.orphans import end_orphan
 from local.owner import find_home, find_owner, make_data_dir
 
 GRACEFUL_SHUTDOWN = ((signal.SIGTERM, 10.0),)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ class Run:
         self.data_dir = data_dir
         own = {"TOLLGATE_DATA": str(data_dir), "PORT": str(find_free_port())}
         self.env = {**clean, **own, **env}
-        self.output = data_dir.with_name(f"{data_dir.name}.output")
+        descriptor, name = tempfile.mkstemp(prefix="tollgate-output-")
+        os.close(descriptor)
+        self.output = Path(name)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

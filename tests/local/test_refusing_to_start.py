@@ -95,7 +95,9 @@ def test_a_data_folder_that_is_a_file_is_told(data_dir: Path) -> None:
 
 
 def test_a_command_without_servers_says_so_in_one_sentence(data_dir: Path) -> None:
-    done = Run(data_dir).manage("check")
+    run = Run(data_dir)
+    done = run.manage("check")
+    run.output.unlink()
     assert done.returncode == 1
     assert done.stderr.startswith(f"No servers are running for {data_dir}")
     assert done.stderr.count("\n") == 1

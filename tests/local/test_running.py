@@ -97,6 +97,7 @@ def test_an_end_while_it_starts_leaves_nothing_running(data_dir: Path) -> None:
     run.start()
     assert wait_until((data_dir / "postgres.password").exists, 20)
     assert run.stop() == 0
+    run.output.unlink()
     assert list_processes_of(data_dir) == []
 
 
