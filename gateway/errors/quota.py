@@ -1,0 +1,135 @@
+"""What a refused caller is told about the quota that refused: sentences and a machine's version.
+
+Pure. Amounts of cost are ticks (10^-10 USD) until they are written, and no float touches them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import zoneinfo
+
+import msgspec
+
+TICKS_PER_USD = 10**10
+
+# Who to ask, by the scope of the quota.
+_RAISED_BY = {
+    "organization": "the operator of this gateway",
+    "project": "an owner or admin of the organization",
+    "member": "an owner or admin of the organization",
+    "key": "an owner or admin of the organization",
+}
+_PERIODS = {
+    "minute": "minute's",
+    "hour": "hourly",
+    "day": "daily",
+    "week": "weekly",
+    "month": "monthly",
+    "lifetime": "lifetime",
+    "none": "running",
+}
+_UNITS = {
+    "requests": "requests",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "total_tokens": "tokens",
+    "cost": "cost",
+    "concurrency": "calls at once",
+}
+
+
+class QuotaExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the window that had no room. Amounts are in the quota's unit, cost in ticks.
+
+    `name` is what the scope is called (a project's slug, a key's name), `needed` what this call
+    would have held. `resets_at` is unix seconds, None where the window never ends.
+    """
+
+    quota: int
+    scope: str
+    name: str
+    unit: str
+    window: str
+    limit: int
+    used: int
+    held: int
+    needed: int
+    resets_at: float | None
+    time_zone: str = "UTC"
+    model: str = ""
+
+    @property
+    def raised_by(self) -> str:
+        return _RAISED_BY.get(self.scope, "an owner or admin of the organization")
+
+
+def explain(quota: QuotaExplanation) -> str:
+    """Say which quota refused, how it stands, when it resets and who can raise it."""
+    return (
+        f"{_name_quota(quota)} has no room for this call: "
+        f"limit {_show(quota, quota.limit)}, used {_show(quota, quota.used)}, "
+        f"held by running calls {_show(quota, quota.held)}, "
+        f"needed at most {_show(quota, quota.needed)}. "
+        f"{_show_reset(quota)} It can be raised by {quota.raised_by}."
+    )
+
+
+def explain_hold(quota: QuotaExplanation, cap_field: str, largest_cap: int | None) -> str:
+    """Say that the call could never pass, and what would."""
+    remedy = (
+        f"Set {cap_field} to {largest_cap} or less."
+        if largest_cap
+        else "Not even one token of output would fit: shorten the input."
+    )
+    return (
+        f"This call could use {_show(quota, quota.needed)}, more than the whole "
+        f"{_name_quota(quota, article='')} of {_show(quota, quota.limit)}. {remedy} "
+        f"The quota can be raised by {quota.raised_by}."
+    )
+
+
+def describe(quota: QuotaExplanation) -> dict[str, object]:
+    """The same for programs. Cost is in decimal USD as text, other units are whole numbers."""
+    amounts = {name: getattr(quota, name) for name in ("limit", "used", "held", "needed")}
+    if quota.unit == "cost":
+        amounts = {name: format_usd(ticks) for name, ticks in amounts.items()}
+    return {
+        "scope": quota.scope,
+        "name": quota.name,
+        "unit": quota.unit,
+        "window": quota.window,
+        "model": quota.model or None,
+        **amounts,
+        "resets_at": None if quota.resets_at is None else _in_zone(quota).isoformat(),
+        "time_zone": quota.time_zone,
+        "raised_by": quota.raised_by,
+    }
+
+
+def format_usd(ticks: int) -> str:
+    """Write ticks as USD exactly, with at least two decimals: 125000000 is 0.0125."""
+    sign, ticks = ("-", -ticks) if ticks < 0 else ("", ticks)
+    whole, rest = divmod(ticks, TICKS_PER_USD)
+    decimals = f"{rest:010d}".rstrip("0").ljust(2, "0")
+    return f"{sign}{whole}.{decimals}"
+
+
+def _name_quota(quota: QuotaExplanation, *, article: str = "The ") -> str:
+    period, unit = _PERIODS.get(quota.window, quota.window), _UNITS.get(quota.unit, quota.unit)
+    only = f" for {quota.model}" if quota.model else ""
+    return f"{article}{period} {unit} quota{only} of {quota.scope} '{quota.name}'"
+
+
+def _show(quota: QuotaExplanation, amount: int) -> str:
+    return f"${format_usd(amount)}" if quota.unit == "cost" else str(amount)
+
+
+def _show_reset(quota: QuotaExplanation) -> str:
+    if quota.resets_at is None:
+        return "It frees as calls end." if quota.window == "none" else "It does not reset."
+    return f"It resets at {_in_zone(quota):%Y-%m-%d %H:%M} {quota.time_zone}."
+
+
+def _in_zone(quota: QuotaExplanation) -> datetime.datetime:
+    zone = zoneinfo.ZoneInfo(quota.time_zone)
+    return datetime.datetime.fromtimestamp(quota.resets_at or 0.0, zone)

@@ -1,0 +1,315 @@
+"""Every refusal and failure that a caller can meet, as one tree. Pure: no Django, no HTTP client.
+
+    GatewayError            status, stable code, public message
+      BadRequest            400  a field of the request cannot be accepted
+        UnboundedFeature    400  a part of it has no declared bound, under a strict quota
+        HoldExceedsLimit    400  it could cost more than the whole quota
+      NotAuthenticated      401  no key, or one that may not call
+      PermissionDenied      403  a good key that may not do this
+      ModelNotFound         404
+      UnknownEndpoint       404
+      MethodNotAllowed      405
+      RequestTimeout        408  the request's body came too slowly
+      TooLarge              413
+      QuotaRefused          429  a budget is spent: waiting does not help soon
+        RateLimited         429  too much for this minute: waiting helps
+      Unavailable           503  this gateway cannot take the call now
+        NotFresh, SpoolFull, ShuttingDown, LedgerAway, NoRoute, PriceUnknown
+      UpstreamError         the provider's fault; `outcome` is what the event says
+        UpstreamRefused, UpstreamFailed, UpstreamUnreachable, UpstreamTimeout
+
+A message holds nothing of a key, of a credential or of the operator's account. What only the
+operator may read stands in `detail`, which is never rendered.
+"""
+
+from __future__ import annotations
+
+import math
+
+from billing.usage import Outcome
+from gateway.errors.quota import QuotaExplanation, explain, explain_hold
+
+
+class GatewayError(Exception):
+    """`should_retry` tells the vendors' clients what to do: they obey `x-should-retry`."""
+
+    status = 500
+    code = "internal_error"
+    should_retry: bool | None = None
+    # Support needs the call's id most where the caller cannot fix it alone.
+    names_call = False
+    # OpenAI's `error.type`, where the status does not decide it.
+    openai_type: str | None = None
+
+    def __init__(
+        self,
+        message: str = "The gateway made a mistake.",
+        *,
+        field: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.retry_after_seconds = retry_after_seconds
+        self.allow: tuple[str, ...] = ()
+        self.explanation: QuotaExplanation | None = None
+
+
+class BadRequest(GatewayError):
+    """`field` names what has to be changed, as a path: `messages[2].role`."""
+
+    status = 400
+    code = "invalid_value"
+
+    def __init__(self, message: str, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, field=field)
+        if code is not None:
+            self.code = code
+
+
+class UnboundedFeature(BadRequest):
+    """Under a strict quota nothing is forwarded whose cost has no known upper bound."""
+
+    code = "unbounded_feature"
+
+    def __init__(self, field: str, what: str) -> None:
+        super().__init__(
+            f"A quota of this key holds the most that a call can cost, and '{field}' ({what}) has "
+            "no upper bound declared for this model. Leave it out, or ask the operator to declare "
+            "one.",
+            field,
+        )
+
+
+class HoldExceedsLimit(BadRequest):
+    """The most that the call can cost is more than the whole quota allows.
+
+    `largest_cap` is the largest output cap that would fit, None where even one token would not.
+    """
+
+    code = "hold_exceeds_limit"
+    names_call = True
+
+    def __init__(
+        self, explanation: QuotaExplanation, *, cap_field: str, largest_cap: int | None
+    ) -> None:
+        super().__init__(explain_hold(explanation, cap_field, largest_cap), cap_field)
+        self.explanation = explanation
+        self.largest_cap = largest_cap
+
+
+class NotAuthenticated(GatewayError):
+    status = 401
+    code = "invalid_api_key"
+
+
+class PermissionDenied(GatewayError):
+    status = 403
+    code = "permission_denied"
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class ModelNotFound(GatewayError):
+    """Also a model that the key may not use: that looks like one that does not exist."""
+
+    status = 404
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The model '{model[:200]}' does not exist or you do not have access to it.",
+            field="model",
+        )
+
+
+class UnknownEndpoint(GatewayError):
+    status = 404
+    code = "unknown_url"
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(f"Unknown request URL: {method[:20]} {path[:200]}.")
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, allow: tuple[str, ...]) -> None:
+        super().__init__(f"This URL takes {', '.join(allow)} only.")
+        self.allow = allow
+
+
+class RequestTimeout(GatewayError):
+    status = 408
+    code = "request_timeout"
+
+    def __init__(self) -> None:
+        super().__init__("The request did not arrive whole in time.")
+
+
+class TooLarge(GatewayError):
+    status = 413
+    code = "request_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request body is larger than {limit_bytes} bytes.")
+
+
+class QuotaRefused(GatewayError):
+    """A budget has no room left. The clients' own retries would only repeat the refusal."""
+
+    status = 429
+    code = "insufficient_quota"
+    openai_type: str | None = "insufficient_quota"
+    should_retry: bool | None = False
+    names_call = True
+
+    def __init__(
+        self, explanation: QuotaExplanation, *, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(explain(explanation), retry_after_seconds=retry_after_seconds)
+        self.explanation: QuotaExplanation = explanation
+
+
+class RateLimited(QuotaRefused):
+    """A window so short, or a number of calls at once, that waiting is the remedy."""
+
+    code = "rate_limit_exceeded"
+    should_retry = None
+
+    def __init__(
+        self, explanation: QuotaExplanation, *, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(explanation, retry_after_seconds=retry_after_seconds or 1.0)
+        self.openai_type = "tokens" if explanation.unit.endswith("_tokens") else "requests"
+
+
+class Unavailable(GatewayError):
+    """Nothing is wrong with the request; a retry a little later may well pass."""
+
+    status = 503
+    code = "unavailable"
+    names_call = True
+    sentence = "The gateway cannot take calls now."
+
+    def __init__(self, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(self.sentence, retry_after_seconds=retry_after_seconds)
+
+
+class NotFresh(Unavailable):
+    code = "not_fresh"
+    sentence = "The gateway cannot check keys and quotas now. Try again shortly."
+
+
+class SpoolFull(Unavailable):
+    code = "spool_full"
+    sentence = "The gateway cannot record new calls now. Try again shortly."
+
+
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+    sentence = "This gateway process is shutting down. Try again."
+
+
+class LedgerAway(Unavailable):
+    code = "ledger_away"
+    sentence = "The gateway cannot draw on the quotas of this key now. Try again shortly."
+
+
+class NoRoute(Unavailable):
+    code = "no_route"
+    sentence = "No provider of this model is available now. Try again shortly."
+
+
+class PriceUnknown(Unavailable):
+    """A cost quota cannot be held to without a price, and retries do not bring one."""
+
+    code = "price_unknown"
+    should_retry = False
+    sentence = "This model has no price yet, so a cost quota cannot be kept. Ask the operator."
+
+
+class UpstreamError(GatewayError):
+    """`upstream_status` and `detail` are for the operator's log; `detail` is bounded text."""
+
+    status = 502
+    code = "upstream_error"
+    names_call = True
+    outcome = Outcome.UPSTREAM_FAILED
+    sentence = "The model provider could not answer this call."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        field: str | None = None,
+        retry_after_seconds: float | None = None,
+        should_retry: bool | None = None,
+        upstream_status: int | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(
+            message or self.sentence, field=field, retry_after_seconds=retry_after_seconds
+        )
+        self.status = status or self.status
+        self.code = code or self.code
+        self.should_retry = should_retry
+        self.upstream_status = upstream_status
+        self.detail = detail
+
+
+class UpstreamRefused(UpstreamError):
+    """The provider answered 4xx: nothing was billed."""
+
+    outcome = Outcome.UPSTREAM_REFUSED
+    sentence = "The model provider did not accept this call."
+
+
+class UpstreamFailed(UpstreamError):
+    """The provider answered 5xx or nonsense, or dropped the connection."""
+
+
+class UpstreamUnreachable(UpstreamFailed):
+    """No connection was made, so no byte of the request left."""
+
+    sentence = "The model provider cannot be reached now."
+
+
+class UpstreamTimeout(UpstreamError):
+    status = 504
+    code = "upstream_timeout"
+    outcome = Outcome.UPSTREAM_TIMEOUT
+    sentence = "The model provider did not answer in time."
+
+
+# A key that is not good, or no longer, is 401; a good key in the wrong surroundings is 403.
+_FORBIDDEN_REFUSALS = frozenset(
+    {"organization_suspended", "project_archived", "address_not_allowed"}
+)
+
+
+def refuse_key(code: str, message: str) -> GatewayError:
+    """Map what accounts.errors.KeyRefused says; `message` is one of its own sentences."""
+    if code in _FORBIDDEN_REFUSALS:
+        return PermissionDenied(message, code)
+    return NotAuthenticated(message)
+
+
+def refuse_for_quota(explanation: QuotaExplanation, *, now: float) -> QuotaRefused:
+    """Choose between a spent budget and a rate; `now` is unix seconds.
+
+    Minutes and calls at once heal by waiting, so they carry retry-after. Longer windows do not
+    within any client's patience: there a retry would only repeat the refusal.
+    """
+    resets_at = explanation.resets_at
+    wait_seconds = None if resets_at is None else max(1, math.ceil(resets_at - now))
+    if explanation.window in {"minute", "none"}:
+        return RateLimited(explanation, retry_after_seconds=wait_seconds)
+    return QuotaRefused(explanation, retry_after_seconds=wait_seconds)
