@@ -57,6 +57,8 @@ def _has_processes(folder: Path, program: str) -> bool:
 
 def _is_at_work(entry: Path, folder: Path, program: str) -> bool:
     try:
-        return (entry / "cwd").samefile(folder) and program in (entry / "cmdline").read_text()
+        return (entry / "cwd").samefile(folder) and program.encode() in (
+            entry / "cmdline"
+        ).read_bytes()
     except OSError:
         return False
