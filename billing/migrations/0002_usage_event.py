@@ -1,7 +1,8 @@
 """The table of facts: one row an attempt, a partition a day, by the time inside its UUIDv7.
 
 Text has no length limit here and a default partition takes what no day takes, so that a fact is
-not lost to a formality. The checks keep out what would let a window shrink or a fold fail.
+not lost to a formality. The checks keep out what would let a window shrink, or sums of many
+events reach the end of an int64: 10^12 tokens or 900,000 USD in one attempt are no fact.
 """
 
 from django.db import migrations, models
@@ -47,6 +48,11 @@ CREATE TABLE usage_event (
     CONSTRAINT usage_event_not_negative CHECK (
         least(uncached_input, cache_read, cache_write_5m, cache_write_1h, audio_input, image_input,
               output, reasoning, audio_output, cost_ticks, held_ticks) >= 0
+    ),
+    CONSTRAINT usage_event_plausible CHECK (
+        greatest(uncached_input, cache_read, cache_write_5m, cache_write_1h, audio_input,
+                 image_input, output, reasoning, audio_output) <= 1000000000000
+        AND greatest(cost_ticks, held_ticks) <= 9007199254740992
     ),
     CONSTRAINT usage_event_windows_parallel CHECK (
         cardinality(window_amounts) = cardinality(windows)

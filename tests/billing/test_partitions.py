@@ -6,7 +6,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from billing.models import UsageEvent
 from billing.partitions import make_partitions, name_of
@@ -64,7 +64,7 @@ def test_a_partition_has_the_indexes_and_checks_of_its_parent():
             "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass",
             [name_of(DAY)],
         )
-        assert cursor.fetchone()[0] == 3
+        assert cursor.fetchone()[0] == 4
 
 
 @pytest.mark.django_db(transaction=True)
@@ -85,3 +85,19 @@ def test_makers_that_run_at_the_same_time_make_each_day_once():
     assert sorted(map(len, made)) == [0, 0, 0, 5]
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE {', '.join(max(made, key=len))}")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"output": -1},
+        {"cost_ticks": -1},
+        {"reasoning": 2**62},
+        {"cost_ticks": 2**62},
+        {"windows": [1], "window_amounts": []},
+    ],
+)
+def test_an_event_that_would_spoil_sums_is_refused(nonsense):
+    with pytest.raises(IntegrityError, match="usage_event_"):
+        store([make_event(**nonsense)])
