@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from accounts.addresses import Network
 
 
 class CidrField(models.Field[Any, Any]):

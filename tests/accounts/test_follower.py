@@ -76,8 +76,9 @@ async def test_more_changes_than_one_read_holds_are_all_applied(
     async with _following(dsn) as (_, names):
         async with aconn.transaction():
             await aconn.execute(
-                "INSERT INTO project (organization_id, slug, name, made_at) SELECT"
-                " organization_id, n::text, n::text, now() FROM project, generate_series(1, 11000) n"
+                "INSERT INTO project (organization_id, slug, name, made_at)"
+                " SELECT organization_id, n, n, now()"
+                " FROM project, generate_series(1, 11000) AS numbers(n)"
             )
         await _until(lambda: len(names.names) == 11_001)
         assert names.loads == 1
