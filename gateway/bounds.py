@@ -1,17 +1,18 @@
-"""The most that one attempt can use, before it is sent. Pure integers: no prices, no quotas.
+"""The most that one attempt can use, before it is sent. Pure integers; no clock, no quota.
 
 A bound holds whatever the caller wrote and whatever the provider does within what its model and
-route declare. What has no such bound is `Unbounded`, by name; it is never guessed at.
+route declare. A part of the request that nothing bounds is named, never guessed at.
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
 
 import msgspec
 
-from gateway.protocols.form import FeatureKind, Request
+from billing.pricing import Price, affordable_output_tokens, bound_ticks
+from gateway.errors import UnboundedFeature
+from gateway.protocols.form import Feature, FeatureKind, Request
 
 
 class ModelBounds(typing.Protocol):
@@ -31,91 +32,92 @@ class ModelBounds(typing.Protocol):
     def overhead_tokens_per_file(self) -> int | None: ...
 
 
-class Bound(msgspec.Struct, frozen=True, kw_only=True):
-    """No attempt with `output_cap` in its body uses more. `output_tokens` counts all `answers`.
+class RouteBounds(typing.Protocol):
+    """What a route declares about its provider."""
 
-    `is_capped` is false where a lower cap would not lower `output_tokens`.
+    @property
+    def cap_bounds_reasoning(self) -> bool: ...
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """No attempt whose body holds `output_cap` uses more. `output_tokens` counts all answers.
+
+    `is_capped` is false where a lower cap would not lower `output_tokens`. With `unbounded` set
+    the figures are the model's own limits, and a strict quota has to refuse the call.
     """
 
     input_tokens: int
     output_tokens: int
     output_cap: int
-    answers: int
     is_capped: bool
+    unbounded: UnboundedFeature | None = None
 
 
-class Unbounded(msgspec.Struct, frozen=True):
-    """The first part of the request that nothing bounds."""
-
-    field: str
-    kind: FeatureKind
-
-
-def choose_cap(request: Request, model: ModelBounds) -> int:
-    """The output cap to write into the body: the caller's, at most what the model can write."""
+def output_cap(request: Request, model: ModelBounds) -> int:
+    """Return the cap to write into the body: the caller's, at most what the model can write."""
     return min(request.output_cap or model.max_output_tokens, model.max_output_tokens)
 
 
-def bound_attempt(
+def bound(
     request: Request,
-    model: ModelBounds,
     *,
-    body_bytes: int,
-    output_cap: int,
-    cap_bounds_reasoning: bool,
-) -> Bound | Unbounded:
-    """Bound an attempt whose forwarded body is `body_bytes` long and holds `output_cap`.
+    size_bytes: int,
+    model: ModelBounds,
+    route: RouteBounds,
+    cap: int | None = None,
+) -> Bound:
+    """Bound an attempt whose forwarded body is `size_bytes` long and holds `cap`.
 
     Input: a token stands for at least one byte of text, and every message brings more bytes of
-    JSON than tokens of its template; parts that are not text add what the model declares for each.
+    JSON than tokens of its template; a part that is not text adds what the model declares for it.
     The context window bounds the input as well, for a provider refuses or cuts what does not fit.
     Output: the cap for each answer; where the cap leaves reasoning out, only the context window.
     """
-    input_tokens = body_bytes + model.overhead_tokens
+    cap = output_cap(request, model) if cap is None else cap
+    input_tokens = size_bytes + model.overhead_tokens
+    unbounded = None
     for feature in request.features:
-        overhead = _find_overhead(feature.kind, model)
+        overhead = _find_overhead(feature, model)
         if overhead is None:
-            return Unbounded(feature.field, feature.kind)
-        input_tokens += overhead
-    longest = output_cap if cap_bounds_reasoning else model.context_window
+            unbounded = unbounded or UnboundedFeature(feature.field, feature.kind)
+        input_tokens += model.context_window if overhead is None else overhead
+    longest = cap if route.cap_bounds_reasoning else model.context_window
     return Bound(
         input_tokens=min(input_tokens, model.context_window),
         output_tokens=longest * request.answers,
-        output_cap=output_cap,
-        answers=request.answers,
-        is_capped=cap_bounds_reasoning,
+        output_cap=cap,
+        is_capped=route.cap_bounds_reasoning,
+        unbounded=unbounded,
     )
 
 
+def ticks(bound: Bound, price: Price) -> int:
+    """Return the most that the attempt can cost, in ticks."""
+    return bound_ticks(price, input_tokens=bound.input_tokens, output_tokens=bound.output_tokens)
+
+
 def largest_cap_that_fits(
-    bound: Bound, limit: int, *, amount: Callable[[int, int], int]
+    request: Request, *, bound: Bound, price: Price, limit_ticks: int
 ) -> int | None:
-    """The largest output cap, up to the bound's own, whose attempt comes to `limit` at most.
+    """Return the largest output cap whose attempt costs `limit_ticks` at most, up to its own cap.
 
-    `amount(input_tokens, output_tokens)` gives what a quota of this unit counts (ticks or tokens)
-    and never falls as output grows. None where no cap helps: one token is too much already, or the
-    cap does not bound the output.
+    None where no cap helps: one token is too much already, or the cap does not bound the output.
     """
-
-    def fits(cap: int) -> bool:
-        output_tokens = cap * bound.answers if bound.is_capped else bound.output_tokens
-        return amount(bound.input_tokens, output_tokens) <= limit
-
-    fitting, too_large = 0, bound.output_cap + 1
-    while too_large - fitting > 1:
-        middle = (fitting + too_large) // 2
-        if fits(middle):
-            fitting = middle
-        else:
-            too_large = middle
-    return fitting or None
+    output_tokens = affordable_output_tokens(
+        price, input_tokens=bound.input_tokens, ticks=limit_ticks
+    )
+    if output_tokens is None or not bound.is_capped:
+        return None
+    return min(output_tokens // request.answers, bound.output_cap) or None
 
 
-def _find_overhead(kind: FeatureKind, model: ModelBounds) -> int | None:
-    if kind is FeatureKind.IMAGE:
-        return model.overhead_tokens_per_image
-    if kind is FeatureKind.AUDIO:
-        return model.overhead_tokens_per_audio
-    if kind is FeatureKind.FILE:
-        return model.overhead_tokens_per_file
-    return None
+def _find_overhead(feature: Feature, model: ModelBounds) -> int | None:
+    match feature.kind:
+        case FeatureKind.IMAGE:
+            return model.overhead_tokens_per_image
+        case FeatureKind.AUDIO:
+            return model.overhead_tokens_per_audio
+        case FeatureKind.FILE:
+            return model.overhead_tokens_per_file
+        case _:
+            return None

@@ -4,7 +4,7 @@ foreign.py turns a provider's answers into these. Pure: neither Django nor an HT
 """
 
 from gateway.errors.foreign import read_refusal, read_retry_after, read_stream_error, redact
-from gateway.errors.quota import QuotaExplanation, format_usd
+from gateway.errors.quota import QuotaExplanation
 from gateway.errors.rendering import anthropic_body, error_headers, openai_body
 from gateway.errors.tree import (
     BadRequest,
@@ -65,7 +65,6 @@ __all__ = [
     "UpstreamUnreachable",
     "anthropic_body",
     "error_headers",
-    "format_usd",
     "openai_body",
     "read_refusal",
     "read_retry_after",

@@ -10,7 +10,7 @@ import zoneinfo
 
 import msgspec
 
-TICKS_PER_USD = 10**10
+from billing.pricing import format_usd
 
 # Who to ask, by the scope of the quota.
 _RAISED_BY = {
@@ -104,14 +104,6 @@ def describe(quota: QuotaExplanation) -> dict[str, object]:
         "time_zone": quota.time_zone,
         "raised_by": quota.raised_by,
     }
-
-
-def format_usd(ticks: int) -> str:
-    """Write ticks as USD exactly, with at least two decimals: 125000000 is 0.0125."""
-    sign, ticks = ("-", -ticks) if ticks < 0 else ("", ticks)
-    whole, rest = divmod(ticks, TICKS_PER_USD)
-    decimals = f"{rest:010d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{whole}.{decimals}"
 
 
 def _name_quota(quota: QuotaExplanation, *, article: str = "The ") -> str:
