@@ -40,7 +40,7 @@ class RouteBounds(typing.Protocol):
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
-    """No attempt whose body holds `output_cap` uses more. `output_tokens` counts all answers.
+    """No attempt whose body holds `output_cap` uses more. `output_tokens` counts all `answers`.
 
     `is_capped` is false where a lower cap would not lower `output_tokens`. With `unbounded` set
     the figures are the model's own limits, and a strict quota has to refuse the call.
@@ -49,6 +49,7 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     output_cap: int
+    answers: int
     is_capped: bool
     unbounded: UnboundedFeature | None = None
 
@@ -86,6 +87,7 @@ def bound(
         input_tokens=min(input_tokens, model.context_window),
         output_tokens=longest * request.answers,
         output_cap=cap,
+        answers=request.answers,
         is_capped=route.cap_bounds_reasoning,
         unbounded=unbounded,
     )
@@ -96,9 +98,7 @@ def ticks(bound: Bound, price: Price) -> int:
     return bound_ticks(price, input_tokens=bound.input_tokens, output_tokens=bound.output_tokens)
 
 
-def largest_cap_that_fits(
-    request: Request, *, bound: Bound, price: Price, limit_ticks: int
-) -> int | None:
+def largest_cap_that_fits(bound: Bound, *, price: Price, limit_ticks: int) -> int | None:
     """Return the largest output cap whose attempt costs `limit_ticks` at most, up to its own cap.
 
     None where no cap helps: one token is too much already, or the cap does not bound the output.
@@ -108,7 +108,7 @@ def largest_cap_that_fits(
     )
     if output_tokens is None or not bound.is_capped:
         return None
-    return min(output_tokens // request.answers, bound.output_cap) or None
+    return min(output_tokens // bound.answers, bound.output_cap) or None
 
 
 def _find_overhead(feature: Feature, model: ModelBounds) -> int | None:

@@ -92,7 +92,7 @@ class ChatStream:
         self.upstream_id = ""
         # The text of all deltas so far as JSON writes it, so at least their tokens.
         self.output_bytes = 0
-        self.may_hide_output = False
+        self.has_reasoned = False
         self._call_id = call_id
         self._wants_usage = wants_usage
         self._answers = answers
@@ -199,9 +199,7 @@ class ChatStream:
                 is_plain = False
             for name, value in (choice.delta or {}).items():
                 self.output_bytes += _measure_text(value)
-                self.may_hide_output |= (
-                    name.startswith(("reasoning", "thinking")) and len(value) > 4
-                )
+                self.has_reasoned |= name.startswith(("reasoning", "thinking")) and len(value) > 4
         if is_plain and len(choices) == 1 and choices[0].delta:
             self._shape = _find_shape(event, choices[0].delta) or self._shape
 
