@@ -1,0 +1,332 @@
+"""uvicorn's HTTP protocol with the limits it does not have: on heads, bodies, writes and time.
+
+Time is watched by one sweep a second over all connections, so a call costs no timer. Nothing of
+keys, models or money is known here. The application finds one thing in the scope,
+`scope["extensions"]["tollgate"]["on_disconnect"]`: called with a function, it has that function
+called once, from the loop, if the caller's connection ends before the response is complete. There
+is one such function a request; None takes it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from gateway.errors import BadRequest, GatewayError, RequestTimeout
+from gateway.server.files import count_allowed_connections
+from gateway.server.refusals import HeadTooLarge, LineTooLong, TooManyConnections, write_refusal
+
+_SINGLE = frozenset({b"content-length", b"transfer-encoding", b"host"})
+_NEITHER_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
+_sweeping: weakref.WeakSet[ServerState] = weakref.WeakSet()
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One connection of a caller."""
+
+    max_connections: int | None = None  # None: what the limit on open files has room for.
+    max_line_bytes = 8_192
+    max_head_bytes = 32_768
+    max_headers = 100
+    head_seconds = 10.0
+    # A body has this long, a second more for each so many bytes of it, and never more than the
+    # last figure.
+    body_seconds = 20.0
+    body_bytes_per_second = 2_048
+    body_longest_seconds = 600.0
+    # A chunk may cost its sender eight bytes of framing a byte, and no more than this on top.
+    chunk_slack_bytes = 65_536
+    # What is still taken in, and thrown away, of a body that was already answered.
+    discard_bytes = 2**26
+    write_seconds = 60.0
+    linger_seconds = 2.0
+    sweep_seconds = 1.0
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.url = b""
+        self._extensions = {"tollgate": {"on_disconnect": self.on_disconnect}}
+        self._hang_up: Callable[[], None] | None = None
+        self._refusal: GatewayError | None = None
+        self._upgrading = False
+        self._chunked = False
+        self._head_bytes = 0
+        self._partial_bytes = 0
+        self._raw_bytes = 0
+        self._body_bytes = 0
+        self._seen_singles: set[bytes] = set()
+        # When each state began that must not last; None while the connection is not in it.
+        self._head_since: float | None = None
+        self._body_since: float | None = None
+        self._idle_since: float | None = None
+        self._blocked_since: float | None = None
+        self._closing_since: float | None = None
+
+    # The connection.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_since = self.loop.time()
+        if self.server_state not in _sweeping:
+            _sweeping.add(self.server_state)
+            self.loop.call_later(self.sweep_seconds, sweep, self.server_state, self.loop)
+        if len(self.connections) > (self.max_connections or count_allowed_connections()):
+            self._refusal = TooManyConnections()
+            transport.write(write_refusal(self._refusal, b"", self.server_state.default_headers))
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        hang_up, self._hang_up = self._hang_up, None
+        if hang_up is not None:
+            hang_up()
+
+    def on_disconnect(self, call: Callable[[], None] | None) -> None:
+        """Have `call` called when the caller leaves before the response is complete."""
+        self._hang_up = call
+        if call is not None and self.transport.is_closing():
+            self._hang_up = None
+            self.loop.call_soon(call)
+
+    def pause_writing(self) -> None:
+        self._blocked_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._blocked_since = None
+        super().resume_writing()
+
+    # What arrives.
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            self._discard(len(data))
+            return
+        partial = self._partial_bytes
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._serve_without_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if not isinstance(cause, GatewayError):
+                cause = BadRequest("This is not a valid HTTP request.")
+            self._refuse(cause)
+            return
+        if self._chunked:
+            self._raw_bytes += len(data)
+            if self._raw_bytes > self.chunk_slack_bytes + 9 * self._body_bytes:
+                self._refuse(BadRequest("The body's chunks are mostly framing."))
+        elif self._head_since is not None and partial:
+            # A header that is not yet complete is known to the parser alone.
+            self._partial_bytes += len(data)
+            if self._partial_bytes > self.max_line_bytes + self.max_head_bytes:
+                self._refuse(HeadTooLarge(self.max_head_bytes, self.max_headers))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+        self._idle_since = None
+        self._head_since = self.loop.time()
+        self._head_bytes = 0
+        self._partial_bytes = 1
+        self._upgrading = self._chunked = False
+        self._seen_singles.clear()
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        if len(self.url) > self.max_line_bytes:
+            raise LineTooLong(self.max_line_bytes)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self.max_head_bytes or len(self.headers) >= self.max_headers:
+            raise HeadTooLarge(self.max_head_bytes, self.max_headers)
+        if self._head_since is None:
+            return  # A trailer comes after the application has read the headers.
+        name = name.lower()
+        if name in _SINGLE:
+            self._check_single(name, value)
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def _check_single(self, name: bytes, value: bytes) -> None:
+        """Refuse what two servers in a row could read as two different requests (RFC 9112, 6.3)."""
+        if name in self._seen_singles:
+            raise BadRequest(f"The header {name.decode()} stands twice.")
+        self._seen_singles.add(name)
+        if name == b"transfer-encoding":
+            if value.lower() != b"chunked" or self.parser.get_http_version() != "1.1":
+                raise BadRequest("The only transfer-encoding taken is chunked, in HTTP/1.1.")
+            self._chunked = True
+        elif name == b"content-length" and not value.isdigit():
+            raise BadRequest("The header content-length is not a number.")
+        if {b"content-length", b"transfer-encoding"} <= self._seen_singles:
+            raise BadRequest("Content-length and transfer-encoding stand together.")
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise BadRequest("This is not a proxy for CONNECT.")
+            self._upgrading = True
+            return
+        if b"host" not in self._seen_singles and self.parser.get_http_version() == "1.1":
+            raise BadRequest("The header host is missing.")
+        self._head_since = None
+        self._body_since = self.loop.time()
+        self._partial_bytes = self._raw_bytes = self._body_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self.cycle.response_complete and self._body_bytes > self.discard_bytes:
+            self.transport.abort()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._upgrading:
+            return
+        self._body_since = None
+        self._chunked = False
+        super().on_message_complete()
+
+    def _serve_without_upgrade(self, rest: bytes) -> None:
+        """Serve the request as if it had not offered another protocol (RFC 9110, 7.8).
+
+        The parser drops the body of such a request, and Java's HTTP client offers h2c with every
+        first POST. So the head is read again without the offer, and the body behind it.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in _NEITHER_UPGRADE]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join([*lines, b"", b""]))
+        if rest and self._refusal is None:
+            self.data_received(rest)
+
+    # What leaves.
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request: uvicorn's own, but for the timer that the sweep replaces."""
+        self.server_state.total_requests += 1
+        self._hang_up = None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self.expect_100_continue and self._body_since is not None and not self._body_bytes:
+            # The body was never asked for, and whether it comes all the same is unknown.
+            self.transport.close()
+        elif self._head_since is None:
+            self._idle_since = self.loop.time()
+        else:
+            self._head_since = self.loop.time()
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer in place of the application and end the connection.
+
+        While another answer is under way nothing can be said, and the connection is cut.
+        """
+        self._refusal = error
+        if self._is_answering():
+            cycle = self.cycle
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        refusal = write_refusal(error, self.url, self.server_state.default_headers)
+        self.transport.write(refusal)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Close, but read on for a moment: a reset would overtake the refusal."""
+        self._closing_since = self.loop.time()
+        self._raw_bytes = 0
+        hang_up, self._hang_up = self._hang_up, None
+        if hang_up is not None:
+            self.loop.call_soon(hang_up)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.flow.resume_reading()
+        else:
+            self.transport.close()
+
+    def _discard(self, size: int) -> None:
+        self._raw_bytes += size
+        if self._raw_bytes > self.discard_bytes:
+            self.transport.abort()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    # Time.
+
+    def check(self, now: float) -> None:
+        """End the connection if it has been too long in a state that must not last."""
+        if self._closing_since is not None or self.transport.is_closing():
+            self._check_closing(now)
+        elif self._blocked_since is not None:
+            if now - self._blocked_since >= self.write_seconds:
+                self.transport.abort()
+        elif self._body_since is not None:
+            self._check_body(now, self._body_since)
+        elif self._head_since is not None:
+            if now - self._head_since >= self.head_seconds and not self._is_answering():
+                self._end_head()
+        elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
+            self.transport.close()
+
+    def _check_closing(self, now: float) -> None:
+        if self._closing_since is None:
+            self._closing_since = now
+        linger = self.linger_seconds if self._refusal is not None else self.write_seconds
+        if now - self._closing_since >= linger:
+            self.transport.abort()
+
+    def _check_body(self, now: float, since: float) -> None:
+        if self.flow.read_paused:
+            # The application has not taken what is there, so the caller cannot be blamed.
+            self._body_since = now
+            return
+        earned = self.body_seconds + self._body_bytes / self.body_bytes_per_second
+        if now - since >= min(earned, self.body_longest_seconds):
+            self._refuse(RequestTimeout())
+
+    def _end_head(self) -> None:
+        if self._partial_bytes:
+            self._refuse(RequestTimeout())
+        else:
+            self.transport.close()  # Nothing was asked: a browser's spare connection.
+
+
+def sweep(state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
+    """Check every connection of a server, and again later while there are any."""
+    now = loop.time()
+    later = 1.0
+    for connection in list(state.connections):
+        if isinstance(connection, GatewayProtocol):
+            connection.check(now)
+            later = connection.sweep_seconds
+    if state.connections:
+        loop.call_later(later, sweep, state, loop)
+    else:
+        _sweeping.discard(state)
