@@ -56,7 +56,8 @@ def declare(provider_url: str) -> None:
     try:
         declare_demo(DataFolder(settings.TOLLGATE_DATA), provider_url=provider_url)
     except CommandError as error:
-        raise LocalError(f"The demo could not be declared: {error}") from error
+        reasons = " ".join(str(error).split("\n"))
+        raise LocalError(f"The demo could not be declared: {reasons}") from error
 
 
 if __name__ == "__main__":
