@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from accounts.audit import AuditedCommand
 from gateway.credentials import CredentialError, reseal_credentials
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Seal every provider's credential anew under the first key of CREDENTIAL_KEYS."
 
     def handle(self, **options: Any) -> None:

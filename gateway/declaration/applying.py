@@ -1,0 +1,255 @@
+"""Writes a declaration that was checked: makes what is missing, changes what differs.
+
+Deletes nothing and revokes nothing. Every change is a line of the report; what is the same already
+is not written, so that applying a file again touches no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any, TypeVar
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.issuance import IssuedKey, issue_key
+from accounts.models import ApiKey, Membership, Organization, Project, User
+from billing.models import Quota
+from billing.prices import add_price, figures_of
+from billing.pricing import format_usd
+from billing.quotas import QuotaFields, set_quota
+from gateway.credentials import CredentialError, open_sealed, seal
+from gateway.declaration.checking import find_keys, find_price
+from gateway.declaration.entries import (
+    Declaration,
+    DeclaredCredential,
+    Entry,
+    HolderEntry,
+    ModelEntry,
+    OrganizationEntry,
+    PriceEntry,
+    ProjectEntry,
+    ProviderEntry,
+    QuotaEntry,
+)
+from gateway.models import Credential, Model, Provider, Route
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+@dataclass
+class Report:
+    """What applying did: one line a change, and the keys that were made, which are shown once.
+
+    `changes` begin with + (made) or ~ (changed); `notes` say what was left alone, and why.
+    """
+
+    changes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    keys: list[tuple[str, IssuedKey]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Return what a person reads, without any key."""
+        return [*(self.changes or ["= nothing changed"]), *self.notes]
+
+
+def write(declaration: Declaration, report: Report) -> None:
+    """Write everything, within the transaction of the caller."""
+    for provider in declaration.providers:
+        _write_provider(provider, report)
+    for model in declaration.models:
+        _write_model(model, report)
+    for organization in declaration.organizations:
+        _write_organization(organization, report)
+
+
+def _write_provider(entry: ProviderEntry, report: Report) -> None:
+    provider = _put(Provider, {"name": entry.name}, entry, f"provider {entry.name}", report)
+    current = provider.credentials.first()
+    if entry.credential is not None and not _is_same(current, entry.credential):
+        provider.credentials.create(
+            sealed=seal(entry.credential.secret.reveal()), source=entry.credential.source
+        )
+        sign, verb = ("~", "replaced") if current else ("+", "set")
+        report.changes.append(
+            f"{sign} credential at {entry.name}: {verb} from {entry.credential.source}"
+        )
+    elif current is None:
+        report.notes.append(
+            f"! provider {entry.name} has no credential, so its routes are not used yet"
+        )
+
+
+def _write_model(entry: ModelEntry, report: Report) -> None:
+    model = _put(Model, {"name": entry.name}, entry, f"model {entry.name}", report)
+    for route in entry.routes:
+        provider = Provider.objects.get(name=route.name)
+        upstream = route.columns["upstream_model"]
+        identity = {"model": model, "provider": provider, "upstream_model": upstream}
+        label = f"route {entry.name} at {route.name} as {upstream}"
+        _put(Route, identity, route, label, report)
+    if entry.price is not None:
+        _write_price(entry.name, entry.price, report)
+
+
+def _write_price(model: str, entry: PriceEntry, report: Report) -> None:
+    before = find_price(model, entry)
+    if before is not None and figures_of(before) == entry.figures:
+        return
+    begins = entry.effective or timezone.now()
+    add_price(model=model, effective_from=begins, figures=entry.figures)
+    report.changes.append(f"+ price {model} from {begins.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+
+
+def _write_organization(entry: OrganizationEntry, report: Report) -> None:
+    organization = _put(
+        Organization,
+        {"slug": entry.name},
+        entry,
+        f"organization {entry.name}",
+        report,
+        defaults={"name": entry.name},
+    )
+    whole = _Scope(organization.pk, "organization", organization.pk, entry.name)
+    _write_quotas(whole, entry, report)
+    for member in entry.members:
+        _write_member(organization, member, report)
+    for project in entry.projects:
+        _write_project(organization, project, report)
+
+
+def _write_member(organization: Organization, entry: HolderEntry, report: Report) -> None:
+    user = User.objects.filter(email=entry.name).first()
+    if user is None:
+        user = User.objects.create_user(entry.name)
+        report.changes.append(f"+ user {entry.name}, who has no password yet")
+    label = f"member {entry.name} of {organization.slug}"
+    identity = {"organization": organization, "user": user, "left_at": None}
+    membership = _put(Membership, identity, entry, label, report)
+    _write_quotas(_Scope(organization.pk, "member", membership.pk, label), entry, report)
+
+
+def _write_project(organization: Organization, entry: ProjectEntry, report: Report) -> None:
+    label = f"project {organization.slug}/{entry.name}"
+    identity = {"organization": organization, "slug": entry.name}
+    project = _put(Project, identity, entry, label, report, defaults={"name": entry.name})
+    _write_quotas(_Scope(organization.pk, "project", project.pk, label), entry, report)
+    for key in entry.keys:
+        _write_key(project, key, report)
+
+
+def _write_key(project: Project, entry: HolderEntry, report: Report) -> None:
+    label = f"key {entry.name} of {project}"
+    key = next(iter(find_keys(project.organization.slug, project.slug, entry.name)), None)
+    if key is None:
+        issued = issue_key(project=project, name=entry.name)
+        key = issued.key
+        report.changes.append(f"+ {label} ({key.public_id})")
+        report.keys.append((label, issued))
+    if key.status == ApiKey.Status.REVOKED:
+        report.notes.append(f"! {label} was revoked, which is final: it is not made again")
+    else:
+        scope = _Scope(project.organization_id, "key", key.pk, label)
+        _write_quotas(scope, entry, report)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What a quota holds for; `label` names it in the report."""
+
+    organization: int
+    kind: str
+    id: int
+    label: str
+
+
+def _write_quotas(scope: _Scope, holder: HolderEntry, report: Report) -> None:
+    for entry in holder.quotas:
+        _write_quota(scope, entry, report)
+
+
+def _write_quota(scope: _Scope, entry: QuotaEntry, report: Report) -> None:
+    fields = entry.fields
+    before = Quota.objects.filter(
+        scope=scope.kind,
+        scope_id=scope.id,
+        unit=fields.unit,
+        window=fields.window,
+        model=fields.model,
+        ends_at=None,
+    ).first()
+    _, what = set_quota(
+        organization=scope.organization, scope=scope.kind, scope_id=scope.id, fields=fields
+    )
+    only = f" on {fields.model}" if fields.model else ""
+    label = f"quota {fields.unit} per {fields.window}{only} of {scope.label}"
+    if before is None:
+        report.changes.append(f"+ {label}: limit {_show_limit(fields)}")
+    elif what == "changed":
+        report.changes.append(f"~ {label}: {_show_difference(before, fields)}")
+
+
+def _show_difference(before: Quota, fields: QuotaFields) -> str:
+    told = []
+    for name in ("limit", "mode", "hold", "clamp"):
+        old, new = getattr(before, name), getattr(fields, name)
+        if old != new and name == "limit":
+            told.append(f"limit {_show_limit(before)} -> {_show_limit(fields)}")
+        elif old != new:
+            told.append(_show_change(name, old, new))
+    return ", ".join(told)
+
+
+def _show_limit(quota: Quota | QuotaFields) -> str:
+    if quota.limit is None:
+        return "none"
+    return f"{format_usd(quota.limit)} USD" if quota.unit == "cost" else str(quota.limit)
+
+
+def _put(
+    kind: type[Row],
+    identity: Mapping[str, Any],
+    entry: Entry,
+    label: str,
+    report: Report,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+) -> Row:
+    """Make the row of that identity with the columns given, or change those that differ."""
+    row = kind._default_manager.filter(**identity).first()
+    if row is None:
+        report.changes.append(f"+ {label}")
+        columns = {**(defaults or {}), **entry.columns, **identity}
+        return kind._default_manager.create(**columns)
+    differences = {
+        name: (getattr(row, name), value)
+        for name, value in entry.columns.items()
+        if getattr(row, name) != value
+    }
+    if differences:
+        for name, (_, value) in differences.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(differences))
+        told = ", ".join(_show_change(name, *pair) for name, pair in differences.items())
+        report.changes.append(f"~ {label}: {told}")
+    return row
+
+
+def _show_change(name: str, before: object, after: object) -> str:
+    return f"{name} {_show(before)} -> {_show(after)}"
+
+
+def _show(value: object) -> str:
+    shown = {True: "true", False: "false", None: "none"}
+    return shown[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _is_same(current: Credential | None, declared: DeclaredCredential) -> bool:
+    if current is None:
+        return False
+    try:
+        return open_sealed(current.sealed) == declared.secret
+    except CredentialError:
+        return False
