@@ -32,9 +32,9 @@ def find_client(
 
 
 def parse_address(text: str | None) -> Address | None:
-    """Read an address; an IPv4 address in IPv6 clothes is the IPv4 address."""
+    """Read an address, without a zone; an IPv4 address in IPv6 clothes is the IPv4 address."""
     try:
-        address = ip_address(text or "")
+        address = ip_address((text or "").partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -24,6 +24,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("::1/128")]
         ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         (None, ["203.0.113.9"], None),
         ("", [], None),
+        ("fe80::1%eth0", [], "fe80::1"),
     ],
 )
 def test_only_trusted_hops_are_believed(
