@@ -1,0 +1,148 @@
+"""Every "may they?": what each role allows, in one table, and the questions that are asked of it.
+
+Pure but for find_standing(), the one way from a person to a standing. A stranger has none, and what
+a stranger asks for looks as if it did not exist.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from accounts.models import Membership, Organization, User
+
+
+class Right(enum.Enum):
+    """Something that a role may do in its organization."""
+
+    SEE_ORGANIZATION = enum.auto()
+    MANAGE_ORGANIZATION = enum.auto()  # Name, time zone, what happens at a hang-up.
+    SEE_MEMBERS = enum.auto()
+    MANAGE_MEMBERS = enum.auto()
+    MANAGE_OWNERS = enum.auto()
+    MANAGE_PROJECTS = enum.auto()
+    MAKE_OWN_KEYS = enum.auto()
+    SEE_ALL_KEYS = enum.auto()
+    MANAGE_ALL_KEYS = enum.auto()
+    SEE_OWN_USAGE = enum.auto()
+    SEE_ALL_USAGE = enum.auto()
+    SEE_QUOTAS = enum.auto()
+    MANAGE_QUOTAS = enum.auto()
+    SEE_STATEMENTS = enum.auto()
+    SEE_AUDIT = enum.auto()
+    SUSPEND_ORGANIZATION = enum.auto()
+    MANAGE_PLATFORM = enum.auto()  # Organizations, providers, models, routes and prices.
+
+
+OPERATOR = "operator"
+_VIEWER = frozenset(
+    {
+        Right.SEE_ORGANIZATION,
+        Right.SEE_MEMBERS,
+        Right.SEE_ALL_KEYS,
+        Right.SEE_OWN_USAGE,
+        Right.SEE_ALL_USAGE,
+        Right.SEE_QUOTAS,
+    }
+)
+_ADMIN = _VIEWER | {
+    Right.MANAGE_ORGANIZATION,
+    Right.MANAGE_MEMBERS,
+    Right.MANAGE_PROJECTS,
+    Right.MAKE_OWN_KEYS,
+    Right.MANAGE_ALL_KEYS,
+    Right.MANAGE_QUOTAS,
+    Right.SEE_STATEMENTS,
+    Right.SEE_AUDIT,
+}
+RIGHTS: dict[str, frozenset[Right]] = {
+    Membership.Role.VIEWER: _VIEWER,
+    Membership.Role.BILLING: frozenset(
+        {
+            Right.SEE_ORGANIZATION,
+            Right.SEE_OWN_USAGE,
+            Right.SEE_ALL_USAGE,
+            Right.SEE_QUOTAS,
+            Right.SEE_STATEMENTS,
+        }
+    ),
+    Membership.Role.MEMBER: frozenset(
+        {
+            Right.SEE_ORGANIZATION,
+            Right.MAKE_OWN_KEYS,
+            Right.SEE_OWN_USAGE,
+            Right.SEE_QUOTAS,
+        }
+    ),
+    Membership.Role.ADMIN: _ADMIN,
+    Membership.Role.OWNER: _ADMIN | {Right.MANAGE_OWNERS},
+    OPERATOR: frozenset(Right),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a person is in an organization. `membership` is None for an operator from outside."""
+
+    organization: int
+    role: str
+    membership: int | None
+
+
+def may(standing: Standing | None, right: Right, *, organization: int) -> bool:
+    """Say whether a standing allows something in an organization."""
+    if standing is None or standing.organization != organization:
+        return False
+    return right in RIGHTS[standing.role]
+
+
+def may_see_key(standing: Standing | None, *, organization: int, owner: int | None) -> bool:
+    """`owner` is the membership that owns the key, None for a service key."""
+    return may(standing, Right.SEE_ALL_KEYS, organization=organization) or (
+        _is_own(standing, owner)
+        and may(standing, Right.SEE_ORGANIZATION, organization=organization)
+    )
+
+
+def may_manage_key(standing: Standing | None, *, organization: int, owner: int | None) -> bool:
+    """Ask before making, rotating, disabling, enabling or revoking a key of `owner`."""
+    return may(standing, Right.MANAGE_ALL_KEYS, organization=organization) or (
+        _is_own(standing, owner) and may(standing, Right.MAKE_OWN_KEYS, organization=organization)
+    )
+
+
+def may_see_usage(standing: Standing | None, *, organization: int, owner: int | None) -> bool:
+    """Ask before showing the usage of one member, or of all with `owner` None."""
+    return may(standing, Right.SEE_ALL_USAGE, organization=organization) or (
+        _is_own(standing, owner) and may(standing, Right.SEE_OWN_USAGE, organization=organization)
+    )
+
+
+def may_give_role(
+    standing: Standing | None, *, organization: int, before: str | None, after: str | None
+) -> bool:
+    """Ask before adding (`before` None), changing or removing (`after` None) a member.
+
+    Owners are made and unmade by owners alone.
+    """
+    concerns_owner = Membership.Role.OWNER in {before, after}
+    right = Right.MANAGE_OWNERS if concerns_owner else Right.MANAGE_MEMBERS
+    return may(standing, right, organization=organization)
+
+
+def find_standing(user: User, organization: Organization) -> Standing | None:
+    """Return what a person is in an organization now; None for strangers and inactive users."""
+    if not user.is_active:
+        return None
+    membership = Membership.objects.filter(
+        organization=organization, user=user, left_at=None
+    ).first()
+    if user.is_staff:
+        return Standing(organization.pk, OPERATOR, membership.pk if membership else None)
+    if membership is None:
+        return None
+    return Standing(organization.pk, membership.role, membership.pk)
+
+
+def _is_own(standing: Standing | None, owner: int | None) -> bool:
+    return standing is not None and owner is not None and standing.membership == owner
