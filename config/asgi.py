@@ -10,7 +10,7 @@ from django.core.asgi import get_asgi_application
 
 _django = get_asgi_application()
 
-from gateway.asgi import Gateway
+from gateway.asgi import Gateway  # noqa: E402 - Django's apps are loaded first.
 
 gateway = Gateway()
 application = Gateway(pages=_django)

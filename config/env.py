@@ -53,6 +53,11 @@ def choice(name: str, default: str, options: set[str]) -> str:
     return value
 
 
+def words(name: str) -> tuple[str, ...]:
+    """Read a comma-separated list of words."""
+    return tuple(part.strip() for part in text(name, "").split(",") if part.strip())
+
+
 def networks(name: str, default: str = "") -> tuple[Network, ...]:
     """Read a comma-separated list of networks in CIDR notation."""
     found = []

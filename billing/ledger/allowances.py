@@ -151,11 +151,6 @@ class Allowances:
     def all(self) -> list[Window]:
         return [*self.current.values(), *self.ended]
 
-    def standing(self, rules: Iterable[QuotaRule]) -> dict[int, Standing]:
-        """Return what is known here of the current windows of `rules`, by quota id."""
-        found = ((rule.id, self.current.get(rule.id)) for rule in rules)
-        return {quota: window.standing() for quota, window in found if window is not None}
-
     def _open(self, rule: QuotaRule, now: float, time_zone: str) -> Window:
         """Make the account of a quota's current window, or take over a changed rule."""
         before = self.current.get(rule.id)

@@ -6,8 +6,9 @@
     ledger.finish(hold, event)                # in the spool before the caller sees the end
     ledger.forget(hold)                       # instead, when nothing left this machine
 
-Each of the last two ends the hold, whichever comes first; a second one is a mistake and raises.
-`event` is always the UsageEvent as it would stand if nothing more were heard.
+finish() and forget() end the hold, whichever comes first; a second one is a mistake and raises.
+take_back() keeps it open for another attempt. `event` is always the UsageEvent as it would stand
+if nothing more were heard.
 """
 
 from __future__ import annotations
@@ -21,14 +22,21 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from billing.ledger import core, late, processes
-from billing.ledger.allowances import Allowances, Claim, Need, Standing, Unavailable
+from billing.ledger import core, processes
+from billing.ledger.allowances import (
+    WAIT_SECONDS,
+    Claim,
+    Need,
+    Standing,
+    Unavailable,
+    Window,
+)
 from billing.ledger.database import AWAY, Database
-from billing.ledger.draws import DrawTask
-from billing.ledger.settler import Finished, Settler
-from billing.ledger.spool import DONE, SEEN, VOID, Spool
+from billing.ledger.identity import Process
+from billing.ledger.settler import Finished
+from billing.ledger.spool import DONE, SEEN, VOID
 from billing.quotas import QuotaRule
-from billing.usage import UsageEvent, new_id
+from billing.usage import UsageEvent
 
 log = logging.getLogger(__name__)
 
@@ -49,106 +57,6 @@ class Hold:
         self.is_open = True
 
 
-class Process:
-    """One identity of this gateway process, with its allowances, spool and tasks.
-
-    A new one takes its place when the database has ended it; it then settles what it had under
-    way by the late path and disappears.
-    """
-
-    def __init__(self, conninfo: str, *, spool_root: Path, spool_max_bytes: int) -> None:
-        self.id = new_id()
-        self.spool = Spool(spool_root / self.id, max_bytes=spool_max_bytes)
-        self.allowances = Allowances()
-        self.database = Database(conninfo, name="tollgate draws")
-        self.draws = DrawTask(self.database, self.allowances, process=self.id)
-        self.settler = Settler(
-            Database(conninfo, name="tollgate settlement"), process=self.id, spool=self.spool
-        )
-        self.finished = 0
-        self.open_holds = 0
-        self.lease_ends = 0.0  # time.monotonic() until which this process may let calls go.
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def start(self) -> None:
-        """Register with the database and begin to work. Raises when the database is away."""
-        started = time.monotonic()
-        async with self.database.connection() as connection:
-            await processes.register(connection, self.id)
-        self._extend_lease(started)
-        self._tasks = [
-            asyncio.create_task(self.settler.run(), name="settle"),
-            asyncio.create_task(self.spool.keep_synced(), name="sync the spool"),
-            asyncio.create_task(self._work(), name="draw"),
-        ]
-
-    @property
-    def has_ended(self) -> bool:
-        return self.draws.process_ended or self.settler.process_ended
-
-    async def finish(self, *, timeout_seconds: float) -> None:
-        """Settle what is finished, give everything back and go, within the time given."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self.settler.drained()
-                self._tasks[-1].cancel()
-                if not self.open_holds:
-                    await self._end()
-        except (TimeoutError, psycopg.Error, *AWAY) as error:
-            log.warning("process %s leaves its spool for the next one: %r", self.id, error)
-        for task in self._tasks:
-            task.cancel()
-        self.spool.close(remove=True)
-
-    async def _end(self) -> None:
-        async with self.database.connection() as connection:
-            if self.has_ended:
-                await late.credit_captured(connection, process=self.id)
-            else:
-                await processes.end_cleanly(connection, self.id, finished=self.finished)
-
-    async def _work(self) -> None:
-        """Draw when somebody waits; every second give back, every few renew the lease."""
-        next_look = 0.0
-        next_renewal = time.monotonic() + processes.RENEW_SECONDS
-        while not self.has_ended:
-            await self._until_wanted(1.0)
-            await self.draws.serve()
-            now = time.monotonic()
-            try:
-                if now >= next_renewal:
-                    await self._renew()
-                    next_renewal = now + processes.RENEW_SECONDS
-                if now >= next_look:
-                    await self.draws.give_back()
-                    next_look = now + 1.0
-            except (psycopg.Error, *AWAY) as error:
-                log.warning("process %s cannot reach the database: %s", self.id, error)
-                self.database.drop()
-                next_look = now + 1.0
-
-    async def _until_wanted(self, timeout_seconds: float) -> None:
-        wake = self.allowances.wake
-        if not wake.is_set():
-            timer = asyncio.get_running_loop().call_later(timeout_seconds, wake.set)
-            await wake.wait()
-            timer.cancel()
-        wake.clear()
-
-    async def _renew(self) -> None:
-        started = time.monotonic()
-        held = {w.window: w.held + w.pending for w in self.allowances.all() if w.window}
-        async with self.database.connection() as connection:
-            alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
-        if alive:
-            self._extend_lease(started)
-        else:
-            self.draws.process_ended = True
-
-    def _extend_lease(self, started: float) -> None:
-        self.lease_ends = started + processes.LEASE_SECONDS - processes.LEASE_MARGIN_SECONDS
-
-
 class Ledger:
     """The ledger as one gateway process uses it."""
 
@@ -156,6 +64,7 @@ class Ledger:
         self._conninfo = conninfo
         self._spool_root = spool_root
         self._spool_max_bytes = spool_max_bytes
+        self._reads = Database(conninfo, name="tollgate reads")
         self._tending: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self.process: Process
@@ -217,17 +126,47 @@ class Ledger:
         core.use(hold.claims, event.window_amounts)
         process.settler.add(Finished(event.id, payload, hold.claims, event.window_amounts))
 
+    def take_back(self, hold: Hold) -> None:
+        """Nothing of the attempt left this machine; the hold stays open for another one."""
+        spool = hold.process.spool
+        spool.note(VOID, hold.attempt, _encode({"id": hold.attempt}))
+        spool.settled([hold.attempt])
+        hold.attempt = ""
+
     def forget(self, hold: Hold) -> None:
-        """End the hold of an attempt of which nothing left this machine."""
+        """End a hold of which nothing left this machine."""
         if hold.attempt:
-            spool = hold.process.spool
-            spool.note(VOID, hold.attempt, _encode({"id": hold.attempt}))
-            spool.settled([hold.attempt])
+            self.take_back(hold)
         self._release(hold)
 
-    def standing(self, rules: Sequence[QuotaRule]) -> dict[int, Standing]:
-        """Return what this process knows of the current windows of `rules`, by quota id."""
-        return self.process.allowances.standing(rules)
+    async def standing(
+        self, rules: Sequence[QuotaRule], *, now: float, time_zone: str
+    ) -> list[Standing]:
+        """Return how the current windows of `rules` stand in the database, in that order.
+
+        Raises Unavailable within WAIT_SECONDS when the database does not answer.
+        """
+        needs = [Need(rule, core.NOT_DRAWN) for rule in rules]
+        claims = self.process.allowances.claims(needs, now=now, time_zone=time_zone)
+        reading = asyncio.ensure_future(self._read_windows([claim.account for claim in claims]))
+        done, _ = await asyncio.wait([reading], timeout=WAIT_SECONDS)
+        if not done or reading.exception() is not None:
+            raise Unavailable("the database did not answer in time")
+        return reading.result()
+
+    async def _read_windows(self, windows: Sequence[Window]) -> list[Standing]:
+        quotas, starts = [w.rule.id for w in windows], [w.starts_at for w in windows]
+        async with self._reads.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT w.quota_id, w.posted + w.overrun, w.drawn FROM quota_window w"
+                " JOIN unnest(%s::bigint[], %s::timestamptz[]) AS asked (quota_id, starts_at)"
+                " USING (quota_id, starts_at)",
+                [quotas, starts],
+            )
+            found = {row[0]: row[1:] for row in await cursor.fetchall()}
+        return [
+            Standing(w.rule, w.starts_at, w.ends_at, *found.get(w.rule.id, (0, 0))) for w in windows
+        ]
 
     async def close(self, *, timeout_seconds: float) -> None:
         """Settle and give back everything; what cannot be settled in time stays in the spool."""
@@ -236,6 +175,7 @@ class Ledger:
         await self.process.finish(timeout_seconds=timeout_seconds)
         for task in self._leaving:
             task.cancel()
+        self._reads.drop()
 
     async def _be_born(self) -> None:
         process = Process(

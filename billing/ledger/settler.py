@@ -40,7 +40,7 @@ class Settler:
     """Settles the finished attempts of one process, in order, until none are left."""
 
     def __init__(self, database: Database, *, process: str, spool: Spool) -> None:
-        self._database = database
+        self.database = database
         self._process = process
         self._spool = spool
         self._queue: deque[Finished] = deque()
@@ -99,7 +99,7 @@ class Settler:
         events = [finished.event for finished in batch]
         windows = sorted({claim.account.window for f in batch for claim in f.claims})
         process = self._process
-        async with self._database.connection() as connection:
+        async with self.database.connection() as connection:
             if not self.process_ended:
                 try:
                     await settlement.settle(
@@ -114,4 +114,4 @@ class Settler:
         if self.failing_since is None:
             self.failing_since = asyncio.get_running_loop().time()
             log.warning("settlement waits for the database: %s", error)
-        self._database.drop()
+        self.database.drop()

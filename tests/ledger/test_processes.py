@@ -41,7 +41,7 @@ def stop(ledger: Ledger) -> None:
     for task in ledger.process._tasks:
         task.cancel()
     ledger.process.database.drop()
-    ledger.process.settler._database.drop()
+    ledger.process.settler.database.drop()
 
 
 async def let_the_lease_run_out(connection: Connection) -> None:

@@ -1,0 +1,122 @@
+"""One identity of a gateway process: its row, lease, allowances, spool and tasks, as one thing.
+
+It lives until the server stops or the database ends it. In the second case another identity takes
+its place (ledger.py), and this one settles what it had under way by the late path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+import psycopg
+
+from billing.ledger import late, processes
+from billing.ledger.allowances import Allowances
+from billing.ledger.database import AWAY, Database
+from billing.ledger.draws import DrawTask
+from billing.ledger.settler import Settler
+from billing.ledger.spool import Spool
+from billing.usage import new_id
+
+log = logging.getLogger(__name__)
+
+
+class Process:
+    """Named by a UUIDv7 of its own. `open_holds` counts the attempts that have not ended."""
+
+    def __init__(self, conninfo: str, *, spool_root: Path, spool_max_bytes: int) -> None:
+        self.id = new_id()
+        self.spool = Spool(spool_root / self.id, max_bytes=spool_max_bytes)
+        self.allowances = Allowances()
+        self.database = Database(conninfo, name="tollgate draws")
+        self.draws = DrawTask(self.database, self.allowances, process=self.id)
+        self.settler = Settler(
+            Database(conninfo, name="tollgate settlement"), process=self.id, spool=self.spool
+        )
+        self.finished = 0
+        self.open_holds = 0
+        self.lease_ends = 0.0  # time.monotonic() until which this process may let calls go.
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Register with the database and begin to work. Raises when the database is away."""
+        started = time.monotonic()
+        async with self.database.connection() as connection:
+            await processes.register(connection, self.id)
+        self._extend_lease(started)
+        self._tasks = [
+            asyncio.create_task(self.settler.run(), name="settle"),
+            asyncio.create_task(self.spool.keep_synced(), name="sync the spool"),
+            asyncio.create_task(self._work(), name="draw"),
+        ]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.draws.process_ended or self.settler.process_ended
+
+    async def finish(self, *, timeout_seconds: float) -> None:
+        """Settle what is finished, give everything back and go, within the time given."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.settler.drained()
+                self._tasks[-1].cancel()
+                if not self.open_holds:
+                    await self._end()
+        except (TimeoutError, psycopg.Error, *AWAY) as error:
+            log.warning("process %s leaves its spool for the next one: %r", self.id, error)
+        for task in self._tasks:
+            task.cancel()
+        self.database.drop()
+        self.settler.database.drop()
+        self.spool.close(remove=True)
+
+    async def _end(self) -> None:
+        async with self.database.connection() as connection:
+            if self.has_ended:
+                await late.credit_captured(connection, process=self.id)
+            else:
+                await processes.end_cleanly(connection, self.id, finished=self.finished)
+
+    async def _work(self) -> None:
+        """Draw when somebody waits; every second give back, every few renew the lease."""
+        next_look = 0.0
+        next_renewal = time.monotonic() + processes.RENEW_SECONDS
+        while not self.has_ended:
+            await self._until_wanted(1.0)
+            await self.draws.serve()
+            now = time.monotonic()
+            try:
+                if now >= next_renewal:
+                    await self._renew()
+                    next_renewal = now + processes.RENEW_SECONDS
+                if now >= next_look:
+                    await self.draws.give_back()
+                    next_look = now + 1.0
+            except (psycopg.Error, *AWAY) as error:
+                log.warning("process %s cannot reach the database: %s", self.id, error)
+                self.database.drop()
+                next_look = now + 1.0
+
+    async def _until_wanted(self, timeout_seconds: float) -> None:
+        wake = self.allowances.wake
+        if not wake.is_set():
+            timer = asyncio.get_running_loop().call_later(timeout_seconds, wake.set)
+            await wake.wait()
+            timer.cancel()
+        wake.clear()
+
+    async def _renew(self) -> None:
+        started = time.monotonic()
+        held = {w.window: w.held + w.pending for w in self.allowances.all() if w.window}
+        async with self.database.connection() as connection:
+            alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
+        if alive:
+            self._extend_lease(started)
+        else:
+            self.draws.process_ended = True
+
+    def _extend_lease(self, started: float) -> None:
+        self.lease_ends = started + processes.LEASE_SECONDS - processes.LEASE_MARGIN_SECONDS

@@ -1,0 +1,195 @@
+"""The edge: which path is answered how, and every error in the caller's own dialect.
+
+A plain ASGI application, because a Django view costs more CPU than the whole rest of a call. No
+path below /v1 is passed on unless it stands in ENDPOINTS, and what stands there either forwards
+with metering or is answered from memory. Everything else goes to Django's pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import msgspec
+from asgiref.typing import (
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    HTTPScope,
+    LifespanScope,
+    Scope,
+)
+
+from accounts.keyring import KeyRecord
+from billing.usage import new_id
+from gateway import endpoints, errors
+from gateway.caller import Caller, HungUp
+from gateway.dialects import OPENAI_CHAT
+from gateway.errors import GatewayError, MethodNotAllowed, UnknownEndpoint
+from gateway.forwarding import forward
+from gateway.process import Configuration, GatewayProcess
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[GatewayProcess, Caller], Awaitable[None]]
+
+
+class Endpoint(NamedTuple):
+    """What answers a path. `is_metered` says that it may reach a provider."""
+
+    method: str
+    answer: Answer
+    is_metered: bool
+
+
+async def chat_completions(process: GatewayProcess, caller: Caller) -> None:
+    await forward(process, caller, OPENAI_CHAT)
+
+
+async def list_models(process: GatewayProcess, caller: Caller) -> None:
+    key = identify(process, caller)
+    await answer_json(caller, endpoints.list_models(key, process.catalog))
+
+
+async def show_model(process: GatewayProcess, caller: Caller) -> None:
+    key = identify(process, caller)
+    name = caller.path.removeprefix("/v1/models/")
+    await answer_json(caller, endpoints.show_model(key, process.catalog, name))
+
+
+async def show_me(process: GatewayProcess, caller: Caller) -> None:
+    key = identify(process, caller)
+    rules = process.quotas.rules_for(
+        organization=key.organization, project=key.project, member=key.member, key=key.id
+    )
+    standing = await process.ledger.standing(rules, now=time.time(), time_zone=key.time_zone)
+    await answer_json(caller, endpoints.show_me(key, process.catalog, standing))
+
+
+async def show_api_key(process: GatewayProcess, caller: Caller) -> None:
+    await answer_json(caller, endpoints.show_api_key(identify(process, caller)))
+
+
+def identify(process: GatewayProcess, caller: Caller) -> KeyRecord:
+    """Return the caller's key, unless nobody's key can be checked now."""
+    process.check()
+    return process.authenticate(caller)
+
+
+async def answer_json(caller: Caller, body: bytes) -> None:
+    await caller.respond(200, [(b"content-type", b"application/json"), *caller.identity()], body)
+
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "/v1/chat/completions": Endpoint("POST", chat_completions, is_metered=True),
+    "/v1/models": Endpoint("GET", list_models, is_metered=False),
+    "/v1/models/": Endpoint("GET", show_model, is_metered=False),
+    "/v1/me": Endpoint("GET", show_me, is_metered=False),
+    "/v1/api-key": Endpoint("GET", show_api_key, is_metered=False),
+}
+
+
+class Gateway:
+    """The ASGI application. With `pages`, whatever is not the gateway's goes there."""
+
+    def __init__(
+        self,
+        *,
+        pages: Callable[..., Awaitable[None]] | None = None,
+        process: GatewayProcess | None = None,
+    ) -> None:
+        self._pages = pages
+        self.process = process
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path.startswith("/v1/") or path == "/v1":
+                await self._call(scope, receive, send)
+            elif path in {"/healthz", "/readyz"}:
+                await self._probe(path, send)
+            elif self._pages is not None:
+                await self._pages(scope, receive, send)
+            else:
+                await self._call(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+
+    async def _call(
+        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Answer a call; whatever goes wrong is told in the caller's dialect."""
+        caller = Caller(scope, receive, send, call_id=new_id())
+        process = self.process
+        assert process is not None, "the server runs the lifespan first"
+        try:
+            await find_endpoint(caller).answer(process, caller)
+        except GatewayError as error:
+            await refuse(caller, error)
+        except HungUp:
+            log.debug("call %s: the caller left before its request was whole", caller.call_id)
+        except Exception:
+            log.exception("call %s failed in the gateway", caller.call_id)
+            await refuse(caller, GatewayError())
+
+    async def _probe(self, path: str, send: ASGISendCallable) -> None:
+        """Say that the process runs (/healthz), or whether it can take calls and what ails it."""
+        degraded = self.process.degraded() if self.process and path == "/readyz" else []
+        is_ready = not {"not_fresh", "lease_lost", "shutting_down", "spool_full"} & set(degraded)
+        body = msgspec.json.encode(
+            {"status": "ok" if is_ready else "unavailable", "degraded": degraded}
+        )
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200 if is_ready else 503,
+                "headers": headers,
+                "trailers": False,
+            }
+        )
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _live(
+        self, scope: LifespanScope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Begin and end the gateway process with the server's."""
+        await receive()
+        try:
+            if self.process is None:
+                self.process = GatewayProcess(Configuration.from_settings())
+            await self.process.start()
+        except Exception as error:
+            log.exception("the gateway cannot start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.shield(self.process.stop())
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def find_endpoint(caller: Caller) -> Endpoint:
+    """Return what answers the caller's path and method, or raise what says why nothing does."""
+    path = caller.path
+    endpoint = ENDPOINTS.get(path)
+    if endpoint is None and path.startswith("/v1/models/"):
+        endpoint = ENDPOINTS["/v1/models/"]
+    if endpoint is None:
+        raise UnknownEndpoint(caller.method, path)
+    if caller.method != endpoint.method:
+        raise MethodNotAllowed((endpoint.method,))
+    return endpoint
+
+
+async def refuse(caller: Caller, error: GatewayError) -> None:
+    """Tell the caller about an error, unless its answer has begun already."""
+    log.info("call %s refused: %s %s", caller.call_id, error.status, error.code)
+    if caller.started:
+        return
+    headers = errors.error_headers(error, caller.call_id)
+    await caller.respond(error.status, headers, errors.openai_body(error, caller.call_id))

@@ -1,0 +1,152 @@
+"""The caller's side of a call: what it asked, over ASGI, and what it is told.
+
+Knows headers and bytes, and nothing of models or money. The key is taken out of the headers here
+and goes no further than `token`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+
+from accounts.addresses import Network, find_client
+from gateway.errors import NotAuthenticated, TooLarge
+
+Headers = list[tuple[bytes, bytes]]
+
+# What a caller may say to the provider of its own protocol; everything else stays here.
+FORWARDED = frozenset({b"openai-beta", b"anthropic-version", b"anthropic-beta"})
+
+
+class HungUp(Exception):
+    """The caller went away before its request was whole."""
+
+
+class Caller:
+    """One request and the way to answer it."""
+
+    def __init__(
+        self,
+        scope: HTTPScope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        *,
+        call_id: str,
+    ) -> None:
+        self.call_id = call_id
+        self.method = scope["method"]
+        self.path = scope["path"]
+        self.started = False  # The head of the answer is out: errors go into the body now.
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._watch: asyncio.Task[None] | None = None
+        self._on_disconnect: Callable[[Callable[[], None] | None], None] | None = None
+
+    def token(self) -> str:
+        """Return the key that was presented, '' for none. Two different ones are an error."""
+        found = ""
+        for name, value in self._scope["headers"]:
+            if name == b"authorization":
+                scheme, _, token = value.partition(b" ")
+                text = token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+            elif name == b"x-api-key":
+                text = value.strip().decode("latin-1")
+            else:
+                continue
+            if found and text and text != found:
+                raise NotAuthenticated(
+                    "Two different API keys were given, in 'Authorization' and 'x-api-key'."
+                )
+            found = found or text
+        return found
+
+    def address(self, trusted_proxies: Sequence[Network]) -> str | None:
+        """Return the caller's network address as far as it can be believed."""
+        client = self._scope.get("client")
+        if not trusted_proxies:
+            return client[0] if client else None
+        claims = [v.decode("latin-1") for v in self.header_values(b"x-forwarded-for")]
+        return find_client(client[0] if client else None, claims, trusted_proxies)
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self._scope["headers"] if key == name]
+
+    def forwarded_headers(self) -> list[tuple[str, str]]:
+        """Return what of the caller's headers goes on to a provider of the same protocol."""
+        return [
+            (name.decode(), value.decode("latin-1"))
+            for name, value in self._scope["headers"]
+            if name in FORWARDED
+        ]
+
+    async def read_body(self, limit_bytes: int) -> bytes:
+        """Read the whole body. Raises TooLarge without reading on, and HungUp."""
+        for value in self.header_values(b"content-length"):
+            if int(value) > limit_bytes:
+                raise TooLarge(limit_bytes)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise HungUp
+            chunk = message["body"]
+            size += len(chunk)
+            if size > limit_bytes:
+                raise TooLarge(limit_bytes)
+            chunks.append(chunk)
+            if not message["more_body"]:
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer."""
+        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.write(body, more=False)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": headers,
+                "trailers": False,
+            }
+        )
+
+    async def write(self, data: bytes, *, more: bool) -> None:
+        """Send bytes; waits while the caller is slower than the provider."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    def when_gone(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once if the caller hangs up before stop_watching().
+
+        Our own server tells us; under another one a task waits for its word.
+        """
+        extension: Any = (self._scope.get("extensions") or {}).get("tollgate")
+        if extension is not None:
+            self._on_disconnect = extension["on_disconnect"]
+            self._on_disconnect(callback)
+        else:
+            self._watch = asyncio.create_task(self._wait_until_gone(callback))
+
+    def stop_watching(self) -> None:
+        if self._on_disconnect is not None:
+            self._on_disconnect(None)
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def identity(self) -> Headers:
+        """Return the headers that every answer carries: the call's id for both vendors' clients."""
+        call_id = self.call_id.encode()
+        return [(b"x-request-id", call_id), (b"request-id", call_id)]
+
+    async def _wait_until_gone(self, callback: Callable[[], None]) -> None:
+        message: Any = await self._receive()
+        while message["type"] != "http.disconnect":
+            message = await self._receive()
+        callback()

@@ -1,0 +1,179 @@
+"""The values of a call on its way: what was asked, what it may cost on each route, each attempt.
+
+An Attempt owns the usage event from the moment it is held until it is settled, and ends its hold
+exactly once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from accounts.keyring import KeyRecord
+from billing.ledger.ledger import Hold, Ledger
+from billing.pricing import Price, cost_ticks
+from billing.quotas import QuotaRule
+from billing.usage import INT64_MAX, Outcome, Usage, UsageEvent, UsageSource, new_id
+from gateway.bounds import Bound
+from gateway.protocols.form import Metered, Request
+from gateway.routing import ModelRecord, RouteRecord
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A route that may serve the call: the body to send there and the most that it can cost."""
+
+    route: RouteRecord
+    body: bytes
+    price: Price | None
+    bound: Bound
+    ticks: int
+
+
+class Call(msgspec.Struct, kw_only=True):
+    """One proxied request. `at` is Unix seconds and fixes windows and prices; `started` is
+    monotonic."""
+
+    id: str
+    key: KeyRecord
+    protocol: str
+    endpoint: str
+    request: Request
+    model: ModelRecord
+    rules: Sequence[QuotaRule]
+    at: float
+    started: float
+    offers: Sequence[Offer] = ()
+
+    @property
+    def held_ticks(self) -> int:
+        """Return what is held for cost: the most that any of the routes may charge."""
+        return max(offer.ticks for offer in self.offers)
+
+
+class Attempt:
+    """One try of a call at one route. finish() or abandon() ends its hold, once."""
+
+    __slots__ = ("_ledger", "call", "event", "hold", "offer")
+
+    def __init__(self, ledger: Ledger, call: Call, hold: Hold) -> None:
+        self._ledger = ledger
+        self.call = call
+        self.hold = hold
+        self.offer: Offer
+        self.event: UsageEvent
+
+    def turn_to(self, offer: Offer) -> None:
+        """Aim at a route. Nothing has left yet."""
+        self.offer = offer
+        self.event = describe(self.call, offer)
+
+    def send(self) -> None:
+        """Record that it leaves now. Raises SpoolFull or Unavailable, having ended the hold."""
+        self._ledger.send(self.hold, self.event)
+
+    def take_back(self) -> None:
+        """Nothing left this machine after all; the hold may serve another route."""
+        self._ledger.take_back(self.hold)
+
+    def abandon(self) -> None:
+        """End the hold if it is open still: at nothing where nothing left, else as unknown."""
+        if self.hold.is_open:
+            if self.hold.attempt:
+                self.finish(Outcome.UNKNOWN)
+            else:
+                self._ledger.forget(self.hold)
+
+    def note_head(self, status: int) -> None:
+        """The head of an answer has arrived."""
+        self.event.http_status = status
+        self.event.first_byte_ms = self._elapsed_ms()
+
+    def see(self, metered: Metered) -> None:
+        """Record how far a stream has come, so that a dead process's attempt is known that far."""
+        if metered.usage is not None:
+            self._use(metered.usage, UsageSource.PARTIAL, metered.reported_cost_ticks)
+        self._ledger.see(self.hold, self.event)
+
+    def finish(
+        self,
+        outcome: Outcome,
+        *,
+        metered: Metered | None = None,
+        source: UsageSource = UsageSource.REPORTED,
+        upstream_id: str = "",
+    ) -> None:
+        """Settle at what was metered; without figures it stays captured at its hold."""
+        event = self.event
+        event.outcome = outcome
+        event.upstream_id = upstream_id[:200]
+        event.total_ms = self._elapsed_ms()
+        if metered is not None and metered.usage is not None:
+            self._use(metered.usage, source, metered.reported_cost_ticks)
+        self._ledger.finish(self.hold, event)
+
+    def finish_unbilled(self, outcome: Outcome) -> None:
+        """Settle at nothing: the provider refused and bills no refusal."""
+        nothing = Metered(usage=Usage(), fault=None)
+        self.finish(outcome, metered=nothing, source=UsageSource.NONE)
+
+    def _use(self, usage: Usage, source: UsageSource, reported_cost: int | None) -> None:
+        event = self.event
+        for bucket in Usage.__struct_fields__:
+            setattr(event, bucket, getattr(usage, bucket))
+        event.usage_source = source
+        event.cost_ticks = self._price(usage, reported_cost)
+
+    def _price(self, usage: Usage, reported_cost: int | None) -> int:
+        """Return the cost in ticks: the provider's own figure where it names one."""
+        if reported_cost is not None:
+            return reported_cost
+        price = self.offer.price
+        return 0 if price is None else min(cost_ticks(price, usage), INT64_MAX)
+
+    def _elapsed_ms(self) -> int:
+        return int((time.monotonic() - self.call.started) * 1000)
+
+
+def describe(call: Call, offer: Offer) -> UsageEvent:
+    """Return the event of an attempt of which nothing is heard yet: all of its bound is used."""
+    key, route = call.key, offer.route
+    return UsageEvent(
+        id=new_id(),
+        call_id=call.id,
+        attempt_no=1,
+        organization=key.organization,
+        project=key.project,
+        key=key.id,
+        member=key.member,
+        model=call.model.name,
+        provider=route.provider,
+        upstream_model=route.upstream_model,
+        upstream_id="",
+        protocol=call.protocol,
+        endpoint=call.endpoint,
+        outcome=Outcome.UNKNOWN,
+        http_status=None,
+        uncached_input=offer.bound.input_tokens,
+        cache_read=0,
+        cache_write_5m=0,
+        cache_write_1h=0,
+        audio_input=0,
+        image_input=0,
+        output=offer.bound.output_tokens,
+        reasoning=0,
+        audio_output=0,
+        cost_ticks=call.held_ticks,
+        price_version=None if offer.price is None else offer.price.id,
+        usage_source=UsageSource.HELD,
+        held_ticks=call.held_ticks,
+        first_byte_ms=None,
+        total_ms=0,
+        tags={**key.tags, **call.request.tags},
+        process="",
+        process_seq=0,
+        windows=[],
+        window_amounts=[],
+        window_holds=[],
+    )

@@ -1,0 +1,256 @@
+"""The story of a call, one named step after the other.
+
+    authenticate -> parse -> route -> hold -> send -> relay -> settle
+
+A call that is refused before `send` leaves no trace at a provider; one that was sent is settled
+exactly once, whatever happens to the caller, the provider or this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from accounts.keyring import KeyRecord
+from billing.ledger.allowances import Need, Spent, Standing, Unavailable
+from billing.ledger.core import NOT_DRAWN
+from billing.ledger.ledger import Hold
+from billing.ledger.spool import SpoolFull as DiskFull
+from billing.ledger.windows import END
+from billing.quotas import QuotaRule
+from billing.usage import Outcome
+from gateway import bounds, errors
+from gateway.caller import Caller
+from gateway.calls import Attempt, Call, Offer
+from gateway.dialects import Dialect
+from gateway.errors import (
+    HoldExceedsLimit,
+    LedgerAway,
+    ModelNotFound,
+    NoRoute,
+    PermissionDenied,
+    PriceUnknown,
+    QuotaExplanation,
+    SpoolFull,
+    UpstreamFailed,
+    UpstreamUnreachable,
+)
+from gateway.process import GatewayProcess
+from gateway.relaying import relay
+from gateway.routing import ModelRecord, RouteRecord
+from gateway.upstream import Timeouts, UpstreamAnswer, UpstreamError, UpstreamTimeout
+
+log = logging.getLogger(__name__)
+
+
+async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> None:
+    """Answer a call from a provider. Raises GatewayError where the caller is refused."""
+    started = time.monotonic()
+    process.check()
+    key = process.authenticate(caller)
+    require_endpoint(key, dialect.endpoint)
+    body = await caller.read_body(process.configuration.max_body_bytes)
+    request = dialect.read_request(body)
+    model = find_model(process, key, request.model)
+    call = Call(
+        id=caller.call_id,
+        key=key,
+        protocol=dialect.protocol,
+        endpoint=dialect.endpoint,
+        request=request,
+        model=model,
+        rules=process.quotas.rules_for(
+            organization=key.organization,
+            project=key.project,
+            member=key.member,
+            key=key.id,
+            model=model.name,
+        ),
+        at=time.time(),
+        started=started,
+    )
+    call.offers = find_offers(process, call, dialect)
+    hold = await hold_for(process, call)
+    attempt = Attempt(process.ledger, call, hold)
+    try:
+        answer = await send(process, caller, attempt, dialect)
+        await relay(caller, attempt, answer, dialect)
+    except BaseException:
+        attempt.abandon()
+        raise
+
+
+def require_endpoint(key: KeyRecord, endpoint: str) -> None:
+    """Raise PermissionDenied where the key is for other endpoints only."""
+    if key.endpoints and endpoint not in key.endpoints:
+        raise PermissionDenied(f"This API key may not be used for {endpoint}.")
+
+
+def find_model(process: GatewayProcess, key: KeyRecord, name: str) -> ModelRecord:
+    """Return the model; one that the key may not use looks like one that does not exist."""
+    model = process.catalog.model(name)
+    if model is None or (key.models and name not in key.models):
+        raise ModelNotFound(name)
+    return model
+
+
+def find_offers(process: GatewayProcess, call: Call, dialect: Dialect) -> list[Offer]:
+    """Return the routes to try, in order, each with its body and the most that it can cost."""
+    offers = [
+        _offer(process, call, route, dialect)
+        for route in process.catalog.choose(call.model)
+        if route.protocol == dialect.protocol
+    ]
+    if not offers:
+        raise NoRoute
+    return offers
+
+
+def _offer(process: GatewayProcess, call: Call, route: RouteRecord, dialect: Dialect) -> Offer:
+    price = process.prices.price_for(call.model.name, route.provider, at=call.at)
+    is_strict = any(is_drawn(rule) for rule in call.rules)
+    if price is None and is_strict:
+        raise PriceUnknown
+    cap = bounds.output_cap(call.request, call.model)
+    body = dialect.write_request(call.request, upstream_model=route.upstream_model, output_cap=cap)
+    bound = bounds.bound(call.request, size_bytes=len(body), model=call.model, route=route, cap=cap)
+    if bound.unbounded is not None and is_strict:
+        raise bound.unbounded
+    ticks = 0 if price is None else bounds.ticks(bound, price)
+    return Offer(route=route, body=body, price=price, bound=bound, ticks=ticks)
+
+
+def is_drawn(rule: QuotaRule) -> bool:
+    """Say whether a rule can refuse; the others only count."""
+    return rule.limit is not None and rule.mode == "enforce"
+
+
+async def hold_for(process: GatewayProcess, call: Call) -> Hold:
+    """Hold the most that the call can cost in every quota, or raise what refuses it."""
+    needed = call.held_ticks
+    for rule in call.rules:
+        if is_drawn(rule) and 0 < (rule.limit or 0) < needed:
+            raise _exceeds(call, rule, needed)
+    needs = [Need(rule, needed if is_drawn(rule) else NOT_DRAWN) for rule in call.rules]
+    try:
+        return await process.ledger.hold(needs, now=call.at, time_zone=call.key.time_zone)
+    except Spent as spent:
+        rule = spent.standing.rule
+        explanation = explain(call, rule, needed=spent.needed, standing=spent.standing)
+        raise errors.refuse_for_quota(explanation, now=call.at) from None
+    except Unavailable as away:
+        log.warning("call %s: %s", call.id, away)
+        raise LedgerAway from None
+
+
+def _exceeds(call: Call, rule: QuotaRule, needed: int) -> HoldExceedsLimit:
+    """Say that the call could never pass, and with which output cap it would."""
+    dearest = max(call.offers, key=lambda offer: offer.ticks)
+    largest = None
+    if dearest.price is not None and rule.limit is not None:
+        largest = bounds.largest_cap_that_fits(
+            dearest.bound, price=dearest.price, limit_ticks=rule.limit
+        )
+    explanation = explain(call, rule, needed=needed)
+    return HoldExceedsLimit(explanation, cap_field=call.request.cap_field, largest_cap=largest)
+
+
+def explain(
+    call: Call, rule: QuotaRule, *, needed: int, standing: Standing | None = None
+) -> QuotaExplanation:
+    """Say how the refusing window stands, in the words of the caller's organization."""
+    key = call.key
+    names = {
+        "organization": key.organization_slug,
+        "project": key.project_slug,
+        "key": key.name,
+        "member": "you",
+    }
+    is_endless = standing is None or standing.ends_at >= END
+    return QuotaExplanation(
+        quota=rule.id,
+        scope=rule.scope,
+        name=names[rule.scope],
+        unit=rule.unit,
+        window=rule.window,
+        limit=rule.limit or 0,
+        used=0 if standing is None else standing.used,
+        held=0 if standing is None else standing.held,
+        needed=needed,
+        resets_at=None if is_endless or standing is None else standing.ends_at.timestamp(),
+        time_zone=key.time_zone,
+        model=rule.model,
+    )
+
+
+async def send(
+    process: GatewayProcess, caller: Caller, attempt: Attempt, dialect: Dialect
+) -> UpstreamAnswer:
+    """Send the call to the first route that takes it; return when the head of an answer is there.
+
+    The next route is tried only while no byte has left. Raises the gateway's error for what went
+    wrong, with the attempt settled.
+    """
+    for offer in attempt.call.offers:
+        attempt.turn_to(offer)
+        answer = process.upstream.open(
+            url=offer.route.base_url + dialect.path,
+            headers=_headers(caller, attempt),
+            body=offer.body,
+            timeouts=_timeouts(offer.route),
+        )
+        _record(attempt)
+        try:
+            await answer.send()
+        except UpstreamError as error:
+            log.warning("call %s at %s: %s", attempt.call.id, offer.route.provider, error)
+            if error.sent:
+                raise settle_failure(attempt, error) from None
+            attempt.take_back()
+            continue
+        attempt.note_head(answer.status)
+        return answer
+    attempt.abandon()
+    raise UpstreamUnreachable
+
+
+def _record(attempt: Attempt) -> None:
+    """Write down that the attempt leaves now; a disk that is full refuses it."""
+    try:
+        attempt.send()
+    except DiskFull as full:
+        log.error("the spool is full: %s", full)
+        raise SpoolFull from None
+    except Unavailable as away:
+        log.warning("call %s: %s", attempt.call.id, away)
+        raise LedgerAway from None
+
+
+def settle_failure(attempt: Attempt, error: UpstreamError) -> errors.UpstreamError:
+    """Settle an attempt whose answer never began: it may have been billed, so at its hold."""
+    if isinstance(error, UpstreamTimeout):
+        attempt.finish(Outcome.UPSTREAM_TIMEOUT)
+        return errors.UpstreamTimeout()
+    attempt.finish(Outcome.UPSTREAM_FAILED)
+    return UpstreamFailed()
+
+
+def _headers(caller: Caller, attempt: Attempt) -> list[tuple[str, str]]:
+    route, request = attempt.offer.route, attempt.call.request
+    return [
+        ("authorization", f"Bearer {route.credential.reveal()}"),
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream" if request.stream else "application/json"),
+        ("user-agent", "tollgate"),
+        ("x-client-request-id", attempt.event.id),
+        *caller.forwarded_headers(),
+    ]
+
+
+def _timeouts(route: RouteRecord) -> Timeouts:
+    return Timeouts(
+        connect_seconds=route.connect_timeout_seconds,
+        first_byte_seconds=route.first_byte_timeout_seconds,
+        idle_seconds=route.idle_timeout_seconds,
+        total_seconds=route.total_timeout_seconds,
+    )
