@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
@@ -61,3 +62,11 @@ def sever(connection: psycopg.AsyncConnection) -> None:
             own.shutdown(socket.SHUT_RDWR)
     except (psycopg.Error, OSError):
         return  # Closed on our side, or by the server: nobody can be waiting for it any more.
+
+
+def conninfo_of(settings: Mapping[str, Any]) -> str:
+    """Return a database of Django's settings as libpq names it."""
+    names = {"dbname": "NAME", "host": "HOST", "port": "PORT", "user": "USER"}
+    found: dict[str, Any] = {ours: settings[theirs] or None for ours, theirs in names.items()}
+    options = {k: v for k, v in settings["OPTIONS"].items() if k.startswith("ssl")}
+    return psycopg.conninfo.make_conninfo(**found, password=settings["PASSWORD"] or None, **options)

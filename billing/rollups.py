@@ -82,7 +82,9 @@ def insert_deltas_sql(source: str) -> str:
 
 def insert_tag_deltas_sql(source: str) -> str:
     """Return an INSERT of one rollup_tag_delta for each group of `source` and its tags."""
-    return _insert(f"{ROLLUP_TAG.table}_delta", ROLLUP_TAG, _by_tag(event_moves_sql(source)))
+    return _insert(
+        f"{ROLLUP_TAG.table}_delta", ROLLUP_TAG, spread_tags_sql(event_moves_sql(source))
+    )
 
 
 def insert_correction_delta_sql(source: str) -> str:
@@ -95,7 +97,7 @@ def insert_correction_delta_sql(source: str) -> str:
 
 def insert_correction_tag_delta_sql(source: str) -> str:
     """Return the like of insert_correction_delta_sql for the tags of the corrected events."""
-    moves = _by_tag(correction_moves_sql(source))
+    moves = spread_tags_sql(correction_moves_sql(source))
     return _insert(f"{ROLLUP_TAG.table}_delta", ROLLUP_TAG, moves)
 
 
@@ -144,7 +146,7 @@ def _insert(table: str, shape: Shape, moves: str) -> str:
     return f"INSERT INTO {table} ({', '.join(shape.columns)}) {grouped_sql(shape, moves)}"
 
 
-def _by_tag(moves: str) -> str:
+def spread_tags_sql(moves: str) -> str:
     """Spread moves over their tags. Long values are cut, as an index row has a limit."""
     return f"""
 SELECT moves.*, left(pair.key, 200) AS tag, left(pair.value, 200) AS value
@@ -269,7 +271,7 @@ def rebuild_rollups(
 def _rebuild_sql(shape: Shape) -> str:
     moves = f"{event_moves_sql('facts')} UNION ALL {correction_moves_sql('corrections')}"
     if shape is ROLLUP_TAG:
-        moves = _by_tag(moves)
+        moves = spread_tags_sql(moves)
     return f"""
 WITH facts AS (SELECT * FROM usage_event WHERE id >= %s AND id < %s),
 corrections AS (

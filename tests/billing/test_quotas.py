@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,14 +14,14 @@ from django.utils import timezone
 
 from accounts.changes import Change
 from accounts.errors import InvalidField
-from accounts.models import Organization
+from accounts.models import Organization, Project
 from billing.models import Quota
 from billing.quotas import QuotaBook, end_quota, parse_quota, set_quota
 
 MONTHLY = {"unit": "cost", "limit": "5.00", "window": "month"}
 
 
-def test_a_cost_limit_is_read_as_ticks():
+def test_a_cost_limit_is_read_as_ticks() -> None:
     fields = parse_quota(MONTHLY, scope="project")
     assert (fields.limit, fields.mode, fields.hold, fields.clamp) == (
         5 * 10**10,
@@ -29,12 +31,12 @@ def test_a_cost_limit_is_read_as_ticks():
     )
 
 
-def test_a_key_or_member_is_clamped_unless_it_is_said():
+def test_a_key_or_member_is_clamped_unless_it_is_said() -> None:
     assert parse_quota(MONTHLY, scope="key").clamp is True
     assert parse_quota({**MONTHLY, "clamp": False}, scope="member").clamp is False
 
 
-def test_no_limit_counts_and_zero_refuses():
+def test_no_limit_counts_and_zero_refuses() -> None:
     assert parse_quota({**MONTHLY, "limit": None}, scope="key").limit is None
     assert parse_quota({**MONTHLY, "limit": "0"}, scope="key").limit == 0
 
@@ -56,7 +58,7 @@ def test_no_limit_counts_and_zero_refuses():
         ({"limits": "5"}, "limits"),
     ],
 )
-def test_a_bad_quota_names_the_field(change, field):
+def test_a_bad_quota_names_the_field(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidField) as refused:
         parse_quota({**MONTHLY, **change}, scope="key")
     assert refused.value.field == field
@@ -72,17 +74,17 @@ def test_a_bad_quota_names_the_field(change, field):
         ({"hold": "bounded"}, "hold"),
     ],
 )
-def test_what_nothing_enforces_is_not_accepted(change, field):
+def test_what_nothing_enforces_is_not_accepted(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidField, match=rf"^{field}: .* is not enforced by this release"):
         parse_quota({**MONTHLY, **change}, scope="key")
 
 
-def test_a_quota_without_a_limit_said_is_refused():
+def test_a_quota_without_a_limit_said_is_refused() -> None:
     with pytest.raises(InvalidField, match=r"^limit: is missing"):
         parse_quota({"unit": "cost", "window": "month"}, scope="key")
 
 
-def set_monthly(project, limit="5.00", **change):
+def set_monthly(project: Project, limit: str = "5.00", **change: object) -> tuple[Quota, str]:
     fields = parse_quota({**MONTHLY, "limit": limit, **change}, scope="project")
     return set_quota(
         organization=project.organization_id, scope="project", scope_id=project.id, fields=fields
@@ -90,7 +92,7 @@ def set_monthly(project, limit="5.00", **change):
 
 
 @pytest.mark.django_db
-def test_setting_a_quota_again_changes_the_same_row(project):
+def test_setting_a_quota_again_changes_the_same_row(project: Project) -> None:
     made, what = set_monthly(project)
     assert what == "made"
     assert set_monthly(project)[1] == "unchanged"
@@ -100,7 +102,7 @@ def test_setting_a_quota_again_changes_the_same_row(project):
 
 
 @pytest.mark.django_db
-def test_a_quota_that_ended_makes_room_for_another(project):
+def test_a_quota_that_ended_makes_room_for_another(project: Project) -> None:
     end_quota(set_monthly(project)[0])
     assert set_monthly(project)[1] == "made"
     assert Quota.objects.count() == 2
@@ -108,24 +110,24 @@ def test_a_quota_that_ended_makes_room_for_another(project):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("scope", ["organization", "project", "member", "key", "team"])
-def test_another_organization_cannot_put_a_quota_here(project, scope):
+def test_another_organization_cannot_put_a_quota_here(project: Project, scope: str) -> None:
     other = Organization.objects.create(slug="other", name="Other")
     fields = parse_quota(MONTHLY, scope="project")
     with pytest.raises(InvalidField, match=r"^scope"):
         set_quota(organization=other.id, scope=scope, scope_id=project.id, fields=fields)
 
 
-def put(scope, scope_id, organization=1, **changes):
-    fields = {"limit": 10, "unit": "cost", "window": "month", **changes}
+def put(scope: str, scope_id: int, organization: int = 1, **changes: Any) -> int:
+    fields: dict[str, Any] = {"limit": 10, "unit": "cost", "window": "month", **changes}
     return Quota.objects.create(
         organization=organization, scope=scope, scope_id=scope_id, **fields
     ).id
 
 
-def read(dsn, book=None, changes=None):
+def read(dsn: str, book: QuotaBook | None = None, changes: Sequence[Change] = ()) -> QuotaBook:
     """Load a new book, or refresh `book` with `changes`."""
 
-    async def read_by_itself():
+    async def read_by_itself() -> QuotaBook:
         async with await psycopg.AsyncConnection.connect(dsn) as connection:
             if book is None:
                 fresh = QuotaBook()
@@ -137,13 +139,13 @@ def read(dsn, book=None, changes=None):
     return asyncio.run(read_by_itself())
 
 
-def ids(book, *, member=7, **more):
-    rules = book.rules_for(organization=1, project=2, member=member, key=3, **more)
+def ids(book: QuotaBook, *, member: int | None = 7, model: str | None = None) -> list[int]:
+    rules = book.rules_for(organization=1, project=2, member=member, key=3, model=model)
     return [rule.id for rule in rules]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_call_is_held_to_the_rules_of_all_its_scopes(dsn):
+def test_a_call_is_held_to_the_rules_of_all_its_scopes(dsn: str) -> None:
     scopes = [("key", 3), ("organization", 1), ("project", 2), ("member", 7)]
     ours = [put(*scope) for scope in scopes]
     for scope in [("key", 4), ("organization", 2), ("project", 9), ("member", 8)]:
@@ -154,14 +156,14 @@ def test_a_call_is_held_to_the_rules_of_all_its_scopes(dsn):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rule_for_one_model_leaves_the_others_alone(dsn):
+def test_a_rule_for_one_model_leaves_the_others_alone(dsn: str) -> None:
     rule = put("key", 3, model="gpt-4o")
     book = read(dsn)
     assert (ids(book), ids(book, model="gpt-4o"), ids(book, model="o3")) == ([rule], [rule], [])
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rule_ends_by_the_clock_alone(dsn):
+def test_a_rule_ends_by_the_clock_alone(dsn: str) -> None:
     soon = timezone.now() + timedelta(milliseconds=300)
     rule = put("key", 3, ends_at=soon)
     book = read(dsn)
@@ -173,7 +175,7 @@ def test_a_rule_ends_by_the_clock_alone(dsn):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refresh_reads_what_changed_and_keeps_the_rest_as_it_is(dsn):
+def test_a_refresh_reads_what_changed_and_keeps_the_rest_as_it_is(dsn: str) -> None:
     kept, changed, gone = [put(scope, n) for scope, n in [("key", 3), ("project", 2), ("key", 4)]]
     book = read(dsn)
     before = book.rules_for(organization=1, project=2, member=None, key=3)

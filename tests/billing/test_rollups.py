@@ -17,11 +17,11 @@ from billing.rollups import (
     latency_bin,
     rebuild_rollups,
 )
-from billing.usage import Outcome
+from billing.usage import Outcome, UsageEvent
 from tests.billing.facts import NOON, correct, make_event, rows_of, store
 
 
-def make_mixed_events():
+def make_mixed_events() -> list[UsageEvent]:
     return [
         make_event(
             NOON + timedelta(minutes=7 * n),
@@ -40,7 +40,7 @@ def make_mixed_events():
 
 
 @pytest.mark.django_db
-def test_folding_twice_changes_nothing():
+def test_folding_twice_changes_nothing() -> None:
     store(make_mixed_events())
     fold_usage(connection)
     once = rows_of("rollup"), rows_of("rollup_tag")
@@ -49,7 +49,7 @@ def test_folding_twice_changes_nothing():
 
 
 @pytest.mark.django_db
-def test_a_replayed_event_adds_nothing():
+def test_a_replayed_event_adds_nothing() -> None:
     events = make_mixed_events()
     assert store(events) == 40
     assert store(events) == 0
@@ -58,7 +58,7 @@ def test_a_replayed_event_adds_nothing():
 
 
 @pytest.mark.django_db
-def test_one_fold_of_all_equals_many_folds_of_one():
+def test_one_fold_of_all_equals_many_folds_of_one() -> None:
     for event in make_mixed_events():
         store([event])
     fold_usage(connection, limit_rows=7)
@@ -73,7 +73,7 @@ def test_one_fold_of_all_equals_many_folds_of_one():
 
 
 @pytest.mark.django_db
-def test_a_call_of_three_attempts_is_one_call_and_three_attempts():
+def test_a_call_of_three_attempts_is_one_call_and_three_attempts() -> None:
     first = make_event(outcome=Outcome.UPSTREAM_FAILED)
     others = [make_event(call_id=first.call_id, attempt_no=n) for n in (2, 3)]
     store([first, *others])
@@ -85,7 +85,7 @@ def test_a_call_of_three_attempts_is_one_call_and_three_attempts():
 
 
 @pytest.mark.django_db
-def test_a_late_event_lands_in_the_quarter_of_its_id():
+def test_a_late_event_lands_in_the_quarter_of_its_id() -> None:
     at = datetime(2025, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
     store([make_event(at), make_event(at + timedelta(milliseconds=1))])
     fold_usage(connection)
@@ -97,7 +97,7 @@ def test_a_late_event_lands_in_the_quarter_of_its_id():
 
 
 @pytest.mark.django_db
-def test_events_without_a_member_fall_into_one_row():
+def test_events_without_a_member_fall_into_one_row() -> None:
     for _ in range(2):
         store([make_event(member=None)])
         fold_usage(connection)
@@ -105,7 +105,7 @@ def test_events_without_a_member_fall_into_one_row():
 
 
 @pytest.mark.django_db
-def test_an_event_with_two_tags_counts_under_both():
+def test_an_event_with_two_tags_counts_under_both() -> None:
     store([make_event(tags={"team": "search", "env": "live"}), make_event(tags={"env": "live"})])
     fold_usage(connection)
     counts = {(row.tag, row.value): row.attempts for row in RollupTag.objects.all()}
@@ -113,7 +113,7 @@ def test_an_event_with_two_tags_counts_under_both():
 
 
 @pytest.mark.django_db
-def test_a_correction_moves_the_figures_of_its_event_and_counts_nothing():
+def test_a_correction_moves_the_figures_of_its_event_and_counts_nothing() -> None:
     event = make_event(tags={"team": "search"})
     store([event])
     correct(event, amount=-500, usage={"output": -4, "reasoning": 7})
@@ -125,7 +125,7 @@ def test_a_correction_moves_the_figures_of_its_event_and_counts_nothing():
 
 
 @pytest.mark.django_db
-def test_histograms_count_every_total_and_every_first_byte_there_was():
+def test_histograms_count_every_total_and_every_first_byte_there_was() -> None:
     store([make_event(first_byte_ms=None, total_ms=9), make_event(first_byte_ms=10, total_ms=10)])
     fold_usage(connection)
     row = Rollup.objects.get()
@@ -134,7 +134,7 @@ def test_histograms_count_every_total_and_every_first_byte_there_was():
 
 
 @pytest.mark.django_db
-def test_sql_and_python_put_a_latency_into_the_same_bin():
+def test_sql_and_python_put_a_latency_into_the_same_bin() -> None:
     around = [edge + step for edge in LATENCY_EDGES for step in (-1, 0, 1)] + [0, 2**31 - 1]
     with connection.cursor() as cursor:
         edges = "{" + ",".join(map(str, LATENCY_EDGES)) + "}"
@@ -145,12 +145,12 @@ def test_sql_and_python_put_a_latency_into_the_same_bin():
 
 
 @given(st.integers(min_value=0, max_value=2**31 - 1), st.integers(min_value=0, max_value=2**31 - 1))
-def test_longer_never_falls_into_a_lower_bin(one, other):
+def test_longer_never_falls_into_a_lower_bin(one: int, other: int) -> None:
     assert 0 <= latency_bin(min(one, other)) <= latency_bin(max(one, other)) < BINS
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rebuild_gives_the_rows_that_folding_gave():
+def test_a_rebuild_gives_the_rows_that_folding_gave() -> None:
     events = make_mixed_events()
     store(events)
     correct(events[3], amount=70, usage={"output": 7})
@@ -163,7 +163,7 @@ def test_a_rebuild_gives_the_rows_that_folding_gave():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rebuild_before_folding_leaves_nothing_to_fold_twice():
+def test_a_rebuild_before_folding_leaves_nothing_to_fold_twice() -> None:
     store(make_mixed_events())
     rebuild_rollups(connection)
     rebuilt = rows_of("rollup")
@@ -173,7 +173,7 @@ def test_a_rebuild_before_folding_leaves_nothing_to_fold_twice():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rebuild_touches_only_its_range():
+def test_a_rebuild_touches_only_its_range() -> None:
     store([make_event(NOON), make_event(NOON + timedelta(hours=1))])
     rebuild_rollups(connection, since=NOON, until=NOON + timedelta(hours=1))
     assert Rollup.objects.get().quarter == NOON
@@ -183,6 +183,6 @@ def test_a_rebuild_touches_only_its_range():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rebuild_of_part_of_a_quarter_is_refused():
+def test_a_rebuild_of_part_of_a_quarter_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^since: "):
         rebuild_rollups(connection, since=NOON + timedelta(minutes=1))

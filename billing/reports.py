@@ -1,0 +1,122 @@
+"""Who used what and what it cost, from rollups alone. Nothing here writes, or reads a fact.
+
+Every function takes the organization and sees nothing beyond it. Times are [since, until) and
+count by whole quarters of an hour; days are those of the organization's time zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import TruncDate
+
+from accounts.models import ApiKey, Organization, Project
+from billing.models import Rollup, RollupDelta
+from billing.rollups import FIGURES
+from billing.usage import Usage
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What was used under one label: a day, a model, a key or a project."""
+
+    label: str
+    calls: int
+    attempts: int
+    usage: Usage
+    cost_ticks: int
+
+
+def by_day(
+    organization: Organization, *, since: datetime | None = None, until: datetime | None = None
+) -> list[Line]:
+    """Return a line for each local day with any use, oldest first; labels are ISO dates."""
+    day = TruncDate("quarter", tzinfo=ZoneInfo(organization.time_zone))
+    rows = _rollups(organization, since, until).annotate(day=day)
+    return sorted(_lines(rows, "day", str), key=lambda line: line.label)
+
+
+def by_model(
+    organization: Organization, *, since: datetime | None = None, until: datetime | None = None
+) -> list[Line]:
+    """Return a line for each model, the dearest first."""
+    return _dearest_first(_lines(_rollups(organization, since, until), "model", str))
+
+
+def by_key(
+    organization: Organization, *, since: datetime | None = None, until: datetime | None = None
+) -> list[Line]:
+    """Return a line for each key, the dearest first, labelled `name (public id)`."""
+    labels = {key.pk: str(key) for key in ApiKey.objects.filter(organization=organization)}
+    rows = _rollups(organization, since, until)
+    return _dearest_first(_lines(rows, "key", lambda key: labels.get(key, f"key {key}")))
+
+
+def by_project(
+    organization: Organization, *, since: datetime | None = None, until: datetime | None = None
+) -> list[Line]:
+    """Return a line for each project, the dearest first, labelled by its slug."""
+    projects = Project.objects.filter(organization=organization)
+    labels = dict(projects.values_list("pk", "slug"))
+    rows = _rollups(organization, since, until)
+    return _dearest_first(_lines(rows, "project", lambda pk: labels.get(pk, f"project {pk}")))
+
+
+def total(
+    organization: Organization, *, since: datetime | None = None, until: datetime | None = None
+) -> Line:
+    """Return one line of everything."""
+    sums = _rollups(organization, since, until).aggregate(**_SUMS)
+    return _line("total", sums)
+
+
+def waiting(organization: Organization) -> int:
+    """Return how many deltas are not folded yet: while there are any, reports lag behind."""
+    return RollupDelta.objects.filter(organization=organization.pk).count()
+
+
+def start_of_day(organization: Organization, day: date) -> datetime:
+    """Return the instant, in UTC, at which a day begins for the organization."""
+    zone = ZoneInfo(organization.time_zone)
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+# What a report can be by.
+GROUPINGS: dict[str, Callable[..., list[Line]]] = {
+    "day": by_day,
+    "model": by_model,
+    "key": by_key,
+    "project": by_project,
+}
+
+_SUMS = {figure: Sum(figure) for figure in FIGURES}
+
+
+def _rollups(
+    organization: Organization, since: datetime | None, until: datetime | None
+) -> QuerySet[Rollup]:
+    """Return the organization's rollups: the wall that every report stands behind."""
+    rollups = Rollup.objects.filter(organization=organization.pk)
+    if since is not None:
+        rollups = rollups.filter(quarter__gte=since)
+    if until is not None:
+        rollups = rollups.filter(quarter__lt=until)
+    return rollups
+
+
+def _lines(rollups: QuerySet[Rollup], column: str, label: Callable[..., str]) -> list[Line]:
+    rows = rollups.values(column).annotate(**_SUMS)
+    return [_line(label(row[column]), row) for row in rows]
+
+
+def _line(label: str, sums: dict[str, int | None]) -> Line:
+    figures = {figure: int(sums[figure] or 0) for figure in FIGURES}
+    usage = Usage(**{bucket: figures[bucket] for bucket in Usage.__struct_fields__})
+    return Line(label, figures["calls"], figures["attempts"], usage, figures["cost_ticks"])
+
+
+def _dearest_first(lines: list[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: (-line.cost_ticks, line.label))
