@@ -124,7 +124,7 @@ def adopt_running_servers() -> None:
             f"No servers are running for {folder}: start them with `make run`, or set "
             "DATABASE_URL and REDIS_URL."
         )
-    for name in ("DATABASE_URL", "REDIS_URL", "HOST", "PORT"):
+    for name in ("DATABASE_URL", "REDIS_URL", "HOST", "PORT", "UPSTREAM_ALLOWED_NETWORKS"):
         if running.get(name):
             os.environ.setdefault(name, str(running[name]))
     secrets = folder / "demo.env"

@@ -49,8 +49,9 @@ def test_the_files_with_secrets_are_their_owners_alone(run: Run) -> None:
 
 
 def test_commands_work_beside_it(run: Run) -> None:
-    done = run.manage("migrate", "--check")
-    assert done.returncode == 0, done.stderr
+    for command in (["migrate", "--check"], ["apply", str(run.data_dir / "demo.yaml")]):
+        done = run.manage(*command)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_operator_of_the_demo_can_log_in(run: Run) -> None:
