@@ -18,10 +18,10 @@ import msgspec
 import psycopg
 from psycopg.rows import class_row
 
+from accounts.addresses import Network
 from accounts.changes import Change
 from gateway.credentials import CredentialError, Secret, open_sealed
 from gateway.upstream import check_base_url
-from gateway.upstream.addresses import Network
 
 log = logging.getLogger(__name__)
 

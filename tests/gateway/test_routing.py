@@ -1,23 +1,28 @@
 """Which routes a model has, in which order they are tried, and how changes reach the catalog."""
 
 import asyncio
-import ipaddress
 import random
 from collections import Counter
 from collections.abc import Callable
 
-import psycopg
 import pytest
 
 from accounts.changes import Change
 from accounts.models import ChangeLog
 from gateway.credentials import seal
 from gateway.models import Credential, Model, Provider, Route
-from gateway.routing import Catalog, ModelRecord
+from gateway.routing import Catalog
+from tests.gateway.catalogs import (
+    LOOPBACK,
+    add_model,
+    add_provider,
+    add_route,
+    find,
+    load,
+    read,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 
 
 @pytest.fixture
@@ -131,9 +136,7 @@ def test_an_address_that_is_not_allowed_is_left_out_and_named(
     assert find(load(dsn), "gpt-4o").routes == ()
     assert "openai" in logged(caplog)[0]
     assert "UPSTREAM_ALLOWED_NETWORKS" in logged(caplog)[0]
-    allowed = Catalog(allowed_networks=LOOPBACK)
-    asyncio.run(read(allowed, dsn))
-    assert len(find(allowed, "gpt-4o").routes) == 1
+    assert len(find(load(dsn, allowed_networks=LOOPBACK), "gpt-4o").routes) == 1
 
 
 def test_a_credential_that_does_not_open_takes_only_its_own_routes(
@@ -202,47 +205,6 @@ def test_a_route_whose_provider_is_read_later_appears_with_it(gpt: Model, dsn: s
     assert [route.provider for route in find(catalog, "gpt-4o").routes] == ["openai", "other"]
 
 
-def add_provider(name: str) -> Provider:
-    provider = Provider.objects.create(
-        name=name, protocol="openai", base_url=f"https://api.{name}.com/v1/"
-    )
-    Credential.objects.create(provider=provider, sealed=seal(f"secret of {name}"), source="test")
-    return provider
-
-
-def add_model(name: str) -> Model:
-    return Model.objects.create(name=name, context_window=128_000, max_output_tokens=16_384)
-
-
-def add_route(
-    model: Model,
-    provider: Provider,
-    *,
-    upstream_model: str = "same",
-    priority: int = 0,
-    weight: int = 1,
-) -> Route:
-    return Route.objects.create(
-        model=model,
-        provider=provider,
-        upstream_model=upstream_model,
-        priority=priority,
-        weight=weight,
-    )
-
-
-def find(catalog: Catalog, name: str) -> ModelRecord:
-    model = catalog.model(name)
-    assert model is not None
-    return model
-
-
-def load(dsn: str, chance: random.Random | None = None) -> Catalog:
-    catalog = Catalog(allowed_networks=[], chance=chance)
-    asyncio.run(read(catalog, dsn))
-    return catalog
-
-
 def refresh(catalog: Catalog, dsn: str, change: Callable[[], object]) -> None:
     """Make the change, and have the catalog refresh what the change log says of it."""
     seen = ChangeLog.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
@@ -252,14 +214,6 @@ def refresh(catalog: Catalog, dsn: str, change: Callable[[], object]) -> None:
     concerned = [change for change in changes if change.kind in catalog.kinds]
     assert concerned, "the change is not in the change log"
     asyncio.run(read(catalog, dsn, concerned))
-
-
-async def read(catalog: Catalog, dsn: str, changes: list[Change] | None = None) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        if changes is None:
-            await catalog.load(connection)
-        else:
-            await catalog.refresh(connection, changes)
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
