@@ -23,11 +23,12 @@ from asgiref.typing import (
 )
 
 from accounts.keyring import KeyRecord
+from billing.ledger.allowances import Unavailable
 from billing.usage import new_id
 from gateway import endpoints, errors
 from gateway.caller import Caller, HungUp
 from gateway.dialects import OPENAI_CHAT
-from gateway.errors import GatewayError, MethodNotAllowed, UnknownEndpoint
+from gateway.errors import GatewayError, LedgerAway, MethodNotAllowed, UnknownEndpoint
 from gateway.forwarding import forward
 from gateway.process import Configuration, GatewayProcess
 
@@ -64,7 +65,10 @@ async def show_me(process: GatewayProcess, caller: Caller) -> None:
     rules = process.quotas.rules_for(
         organization=key.organization, project=key.project, member=key.member, key=key.id
     )
-    standing = await process.ledger.standing(rules, now=time.time(), time_zone=key.time_zone)
+    try:
+        standing = await process.ledger.standing(rules, now=time.time(), time_zone=key.time_zone)
+    except Unavailable:
+        raise LedgerAway from None
     await answer_json(caller, endpoints.show_me(key, process.catalog, standing))
 
 
