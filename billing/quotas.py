@@ -62,11 +62,13 @@ class QuotaFields(msgspec.Struct, frozen=True):
 
 
 def parse_quota(fields: Mapping[str, object], *, scope: str) -> QuotaFields:
-    """Read a quota: unit, limit, window and, where they are given, model, mode, hold, clamp.
+    """Read a quota of a `scope`: unit, limit, window and, where given, model, mode, hold, clamp.
 
-    `limit` is USD for cost, "100.00"; None counts without refusing. `clamp` is on for keys and
-    members unless it is said. Raises InvalidField, also for what is not enforced yet.
+    `limit` is USD for cost, "100.00"; None counts without refusing. Raises InvalidField, also for
+    what is not enforced yet.
     """
+    if scope not in Quota.Scope.values:
+        raise InvalidField("scope", f"{scope!r} is none of {', '.join(Quota.Scope.values)}")
     known = QuotaFields.__struct_fields__
     for name in fields:
         if name not in known:
@@ -74,9 +76,14 @@ def parse_quota(fields: Mapping[str, object], *, scope: str) -> QuotaFields:
     unit = _choose(fields, "unit", Quota.Unit.values, ENFORCED_UNITS)
     if "limit" not in fields:
         raise InvalidField("limit", "is missing; write null to count without refusing")
-    clamp = fields.get("clamp", scope in {"key", "member"})
-    if not isinstance(clamp, bool):
-        raise InvalidField("clamp", "must be true or false")
+    clamp = fields.get("clamp", False)
+    if clamp is not False:
+        raise InvalidField(
+            "clamp",
+            "lowering a call's cap to fit is not done by this release, so it must be false"
+            if clamp is True
+            else "must be true or false",
+        )
     model = fields.get("model") or ""
     if not isinstance(model, str) or len(model) > 200:
         raise InvalidField("model", "must be the name of a model")
@@ -87,7 +94,7 @@ def parse_quota(fields: Mapping[str, object], *, scope: str) -> QuotaFields:
         model=model,
         mode=_choose(fields, "mode", Quota.Mode.values, default="enforce"),
         hold=_choose(fields, "hold", Quota.Hold.values, ENFORCED_HOLDS, default="strict"),
-        clamp=clamp,
+        clamp=False,
     )
 
 

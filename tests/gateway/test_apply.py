@@ -49,7 +49,7 @@ organizations:
     projects:
       - slug: default
         quotas:
-          - {unit: cost, limit: "5.00", window: month, mode: enforce, hold: strict, clamp: true}
+          - {unit: cost, limit: "5.00", window: month, mode: enforce, hold: strict, clamp: false}
           - {unit: cost, limit: null, window: day, model: gpt-4o}
         keys: [{name: ci, quotas: [{unit: cost, limit: "1.00", window: lifetime}]}]
 """
@@ -107,10 +107,10 @@ def test_a_quota_has_the_scope_that_it_stands_in() -> None:
     assert sorted(scopes, key=str) == sorted(
         [
             ("organization", Organization.objects.get().pk, 100 * 10**10, False, ""),
-            ("member", Membership.objects.get().pk, 20 * 10**10, True, ""),
-            ("project", project.pk, 5 * 10**10, True, ""),
+            ("member", Membership.objects.get().pk, 20 * 10**10, False, ""),
+            ("project", project.pk, 5 * 10**10, False, ""),
             ("project", project.pk, None, False, "gpt-4o"),
-            ("key", key.pk, 10**10, True, ""),
+            ("key", key.pk, 10**10, False, ""),
         ],
         key=str,
     )
