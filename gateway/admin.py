@@ -1,0 +1,96 @@
+"""Where calls go, for operators: providers with their credential, models with their routes.
+
+A credential goes in through a form and never comes out: it is sealed before it is stored, and no
+page shows any of it. Prices and quotas are billing's.
+"""
+
+from __future__ import annotations
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest
+
+from gateway.credentials import check_secret, seal
+from gateway.models import Model, Provider, Route
+from gateway.upstream import check_base_url
+
+
+class ProviderForm(forms.ModelForm[Provider]):
+    """A provider, and optionally a new credential for it; an empty field keeps the present one."""
+
+    credential = forms.CharField(
+        required=False,
+        strip=True,
+        max_length=1000,
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+        help_text="Our API key there. It cannot be read again; leave this empty to keep it.",
+    )
+
+    class Meta:
+        model = Provider
+        fields = ("name", "protocol", "base_url", "enabled")
+
+    def clean_base_url(self) -> str:
+        url = str(self.cleaned_data["base_url"])
+        try:
+            check_base_url(url, settings.UPSTREAM_ALLOWED_NETWORKS)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+        return url
+
+    def clean_credential(self) -> str:
+        text = str(self.cleaned_data["credential"])
+        if text:
+            try:
+                check_secret(text)
+            except ValueError as error:
+                raise forms.ValidationError(f"The credential {error}.") from None
+        return text
+
+
+@admin.register(Provider)
+class ProviderAdmin(admin.ModelAdmin[Provider]):
+    form = ProviderForm
+    list_display = ("name", "protocol", "base_url", "enabled", "credential_set_at")
+    list_filter = ("protocol", "enabled")
+    search_fields = ("name", "base_url")
+    readonly_fields = ("credential_set_at",)
+    fields = ("name", "protocol", "base_url", "enabled", "credential", "credential_set_at")
+
+    @admin.display(description="credential set")
+    def credential_set_at(self, provider: Provider) -> str:
+        newest = provider.credentials.first() if provider.pk else None
+        return f"{newest.made_at:%Y-%m-%d %H:%M} UTC ({newest.source})" if newest else "never"
+
+    def save_model(
+        self, request: HttpRequest, obj: Provider, form: forms.ModelForm[Provider], change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        text = form.cleaned_data["credential"]
+        if text:
+            obj.credentials.create(sealed=seal(text), source="admin")
+
+
+class RouteInline(admin.TabularInline[Route, Model]):
+    model = Route
+    extra = 0
+    fields = ("provider", "upstream_model", "priority", "weight", "cap_bounds_reasoning", "enabled")
+    show_change_link = True
+
+
+@admin.register(Model)
+class ModelAdmin(admin.ModelAdmin[Model]):
+    list_display = ("name", "context_window", "max_output_tokens", "enabled")
+    list_filter = ("enabled", "routes__provider")
+    search_fields = ("name",)
+    inlines = (RouteInline,)
+
+
+@admin.register(Route)
+class RouteAdmin(admin.ModelAdmin[Route]):
+    """A route with its timeouts, which the models' pages leave out."""
+
+    list_display = ("model", "provider", "upstream_model", "priority", "weight", "enabled")
+    list_filter = ("provider", "enabled")
+    search_fields = ("model__name", "upstream_model")
