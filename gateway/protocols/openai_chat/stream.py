@@ -45,8 +45,9 @@ class _Shape(msgspec.Struct, frozen=True):
     """The bytes of an event before and after the one text in its delta.
 
     An event that begins and ends alike, with no quote in between, is the same JSON with another
-    text: it brings no finish, no usage and no error. Looking for those names instead costs more
-    than parsing (five searches through 300 bytes 2 us, parsing 1 us, this 0.4 us).
+    text: it brings no other finish and no other usage than those that were read. Searching for
+    such names instead costs more than parsing (five searches through 300 bytes take 2 us, parsing
+    takes 1 us, and this 0.4 us).
     """
 
     before: bytes
@@ -178,7 +179,7 @@ class ChatStream:
             return b""
         if not is_truthy(chunk.choices):
             return b"" if has_usage and not self._wants_usage else event
-        self._take_choices(event, chunk.choices, is_plain=not has_usage)
+        self._take_choices(event, chunk.choices)
         return event
 
     def _take_comment(self, event: bytes) -> bytes:
@@ -187,7 +188,7 @@ class ChatStream:
         self._fail(UpstreamFailed(detail="the stream is not server-sent events"))
         return b""
 
-    def _take_choices(self, event: bytes, raw: Raw, *, is_plain: bool) -> None:
+    def _take_choices(self, event: bytes, raw: Raw) -> None:
         try:
             choices = _choices.decode(raw)
         except UNREADABLE:
@@ -196,11 +197,10 @@ class ChatStream:
         for choice in choices:
             if choice.finish_reason:
                 self._finished.add(choice.index)
-                is_plain = False
             for name, value in (choice.delta or {}).items():
                 self.output_bytes += _measure_text(value)
                 self.has_reasoned |= name.startswith(("reasoning", "thinking")) and len(value) > 4
-        if is_plain and len(choices) == 1 and choices[0].delta:
+        if len(choices) == 1 and choices[0].delta:
             self._shape = _find_shape(event, choices[0].delta) or self._shape
 
     def _end(self, ending: bytes) -> None:
