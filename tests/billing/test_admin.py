@@ -1,0 +1,140 @@
+"""The operator's pages of billing: money in USD, prices added, facts only read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+
+from accounts.models import Organization, Project, User
+from billing import models
+from tests.billing.facts import make_event, store
+
+pytestmark = pytest.mark.django_db
+PRICE = {
+    "model": "gpt-4o",
+    "effective_from_0": "2026-03-01",
+    "effective_from_1": "00:00:00",
+    "input": "2.50",
+    "output": "10",
+}
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("operator@example.org", "secret words"))
+    return client
+
+
+def problems(client: Client, path: str, data: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Post a form; return its errors by field, none where it was accepted."""
+    answer = client.post(path, data)
+    if answer.status_code == 302:
+        return {}
+    return dict(answer.context["adminform"].form.errors)
+
+
+def test_a_price_is_written_in_usd_and_kept_in_ticks(operator: Client) -> None:
+    data = {**PRICE, "cache_read": "1.25", "above": '[{"input_tokens": 9, "input": "5"}]'}
+    assert problems(operator, "/admin/billing/price/add/", data) == {}
+    price = models.Price.objects.get()
+    assert (price.input, price.output, price.cache_read) == (25_000, 100_000, 12_500)
+    assert price.reasoning is None
+    assert price.tiers == [{"input_tokens": 9, "input": 50_000}]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"input": "abc"}, "input"), ({"reasoning": "-1"}, "reasoning"), ({"above": "[1]"}, "above")],
+)
+def test_a_bad_price_is_refused_at_its_field(
+    operator: Client, change: dict[str, str], field: str
+) -> None:
+    errors = problems(operator, "/admin/billing/price/add/", {**PRICE, **change})
+    assert list(errors) == [field]
+    assert not models.Price.objects.exists()
+
+
+def test_a_price_that_is_there_is_shown_in_usd_and_cannot_be_changed(operator: Client) -> None:
+    problems(operator, "/admin/billing/price/add/", PRICE)
+    page = f"/admin/billing/price/{models.Price.objects.get().pk}/change/"
+    assert b"input 2.50, output 10.00" in operator.get(page).content
+    assert operator.post(page, {**PRICE, "input": "1"}).status_code == 403
+    assert list(problems(operator, "/admin/billing/price/add/", PRICE)) == ["__all__"]
+
+
+def quota_of(project: Project, **changes: str) -> dict[str, Any]:
+    return {
+        "organization": project.organization_id,
+        "scope": "project",
+        "scope_id": project.pk,
+        "unit": "cost",
+        "window": "month",
+        "mode": "enforce",
+        "hold": "strict",
+        "limit": "5.00",
+        **changes,
+    }
+
+
+def test_a_quota_is_set_in_usd_and_changed_in_place(operator: Client, project: Project) -> None:
+    assert problems(operator, "/admin/billing/quota/add/", quota_of(project)) == {}
+    quota = models.Quota.objects.get()
+    page = f"/admin/billing/quota/{quota.pk}/change/"
+    assert b'value="5.00"' in operator.get(page).content
+    assert problems(operator, page, quota_of(project, limit="7.50", window="day")) == {}
+    quota.refresh_from_db()
+    assert (quota.limit, quota.window) == (75 * 10**9, "month")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"limit": "x"}, "limit"),
+        ({"unit": "requests"}, "unit"),
+        ({"scope": "key"}, "scope_id"),
+        ({"clamp": "on"}, "clamp"),
+    ],
+)
+def test_a_bad_quota_is_refused_at_its_field(
+    operator: Client, project: Project, change: dict[str, str], field: str
+) -> None:
+    errors = problems(operator, "/admin/billing/quota/add/", quota_of(project, **change))
+    assert list(errors) == [field]
+
+
+def test_a_quota_without_a_limit_counts(operator: Client, project: Project) -> None:
+    assert problems(operator, "/admin/billing/quota/add/", quota_of(project, limit="")) == {}
+    assert models.Quota.objects.get().limit is None
+
+
+def test_an_event_is_found_by_the_id_of_its_call(operator: Client) -> None:
+    event, other = make_event(), make_event()
+    store([event, other])
+    page = operator.get("/admin/billing/usageevent/", {"q": event.call_id}).content.decode()
+    assert event.id in page
+    assert other.id not in page
+    assert other.id not in operator.get("/admin/billing/usageevent/", {"q": "x"}).content.decode()
+
+
+def test_every_list_opens_and_nothing_but_prices_and_quotas_can_be_added(operator: Client) -> None:
+    names = [
+        model._meta.model_name
+        for model in admin.site._registry
+        if model._meta.app_label == "billing"
+    ]
+    assert len(names) == 9
+    for name in names:
+        assert operator.get(f"/admin/billing/{name}/").status_code == 200
+        adds = 200 if name in {"price", "quota"} else 403
+        assert operator.get(f"/admin/billing/{name}/add/").status_code == adds
+
+
+def test_charlie_sees_none_of_it(client: Client, charlie: User, acme: Organization) -> None:
+    client.force_login(charlie)
+    for name in ("price", "quota", "usageevent"):
+        answer = client.get(f"/admin/billing/{name}/")
+        assert (answer.status_code, answer.headers["location"][:13]) == (302, "/admin/login/")
