@@ -1,10 +1,12 @@
-"""Column types of PostgreSQL that Django has no field for."""
+"""Column types of PostgreSQL that Django has no field for, and checks of a column's value."""
 
 from __future__ import annotations
 
 import ipaddress
 from typing import Any
+from zoneinfo import available_timezones
 
+from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -34,5 +36,21 @@ class CidrField(models.Field[Any, Any]):
         network = self.to_python(value)
         return None if network is None else str(network)
 
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": NetworkField, **kwargs})
+
     def value_to_string(self, obj: models.Model) -> str:
         return str(self.value_from_object(obj))
+
+
+class NetworkField(forms.CharField):
+    """A network as a person types it, such as 10.0.0.0/8."""
+
+    def to_python(self, value: Any) -> Any:
+        return CidrField().to_python(value) if value else None
+
+
+def validate_time_zone(name: str) -> None:
+    """Refuse what is no IANA name: windows could not be computed in it."""
+    if name not in available_timezones():
+        raise ValidationError(f"{name!r} is not a time zone such as Europe/Berlin.")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -55,24 +56,49 @@ def issue_key(
 
     Empty `models`, `endpoints` and `networks` restrict nothing.
     """
-    _check_project(project)
-    _check_owner(owner, project)
+    if project.archived_at is not None:
+        raise InvalidField("project", f"{project} is archived")
+    fields = check_key(
+        project=project,
+        name=name,
+        owner=owner,
+        expires_at=expires_at,
+        models=models,
+        endpoints=endpoints,
+        networks=networks,
+        tags=tags,
+    )
     new = keys.make_key(settings.KEY_PREFIX)
     with transaction.atomic():
-        key = ApiKey.objects.create(
-            public_id=new.public_id,
-            organization_id=project.organization_id,
-            project=project,
-            owner=owner,
-            name=_check_text("name", name, MAX_NAME_LENGTH),
-            expires_at=_check_expiry(expires_at),
-            allowed_models=_check_texts("models", models, MAX_MODEL_LENGTH),
-            allowed_endpoints=_check_texts("endpoints", endpoints, MAX_ENDPOINT_LENGTH),
-            allowed_networks=_check_networks(networks),
-            tags=_check_tags(tags or {}),
-        )
+        key = ApiKey.objects.create(public_id=new.public_id, **fields)
         _add_secret(key, new.text)
     return IssuedKey(key, new.text)
+
+
+def check_key(
+    *,
+    project: Project,
+    name: str,
+    owner: Membership | None = None,
+    expires_at: datetime | None = None,
+    models: Iterable[str] = (),
+    endpoints: Iterable[str] = (),
+    networks: Iterable[str | Network] = (),
+    tags: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the columns of such a key, cleaned, or raise InvalidField. Forms ask this first."""
+    _check_owner(owner, project)
+    return {
+        "organization_id": project.organization_id,
+        "project": project,
+        "owner": owner,
+        "name": _check_text("name", name, MAX_NAME_LENGTH),
+        "expires_at": _check_expiry(expires_at),
+        "allowed_models": _check_texts("models", models, MAX_MODEL_LENGTH),
+        "allowed_endpoints": _check_texts("endpoints", endpoints, MAX_ENDPOINT_LENGTH),
+        "allowed_networks": _check_networks(networks),
+        "tags": _check_tags(tags),
+    }
 
 
 def rotate_key(key: ApiKey, grace: timedelta) -> IssuedKey:
@@ -144,11 +170,6 @@ def _add_secret(key: ApiKey, text: str) -> None:
     ApiKeySecret.objects.create(key=key, mac=mac, pepper_version=version)
 
 
-def _check_project(project: Project) -> None:
-    if project.archived_at is not None:
-        raise InvalidField("project", f"{project} is archived")
-
-
 def _check_owner(owner: Membership | None, project: Project) -> None:
     if owner is None:
         return
@@ -198,7 +219,11 @@ def _check_networks(networks: Iterable[str | Network]) -> list[Network]:
     return found
 
 
-def _check_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def _check_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
+    if tags is None:
+        return {}
+    if not isinstance(tags, Mapping):
+        raise InvalidField("tags", "must be names with values")
     if len(tags) > MAX_TAGS:
         raise InvalidField("tags", f"has more than {MAX_TAGS} entries")
     for name, value in tags.items():

@@ -15,7 +15,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 
-from accounts.fields import CidrField
+from accounts.fields import CidrField, validate_time_zone
 
 
 class UserManager(BaseUserManager["User"]):
@@ -60,6 +60,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.strip().lower()
+
 
 class Organization(models.Model):
     """The tenant. Windows are counted in its time zone (an IANA name)."""
@@ -76,7 +80,7 @@ class Organization(models.Model):
 
     slug = models.SlugField(max_length=50, unique=True)
     name = models.CharField(max_length=100)
-    time_zone = models.CharField(max_length=64, default="UTC")
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
     status_reason = models.CharField(max_length=200, blank=True)
     hang_up = models.CharField(max_length=5, choices=HangUp.choices, default=HangUp.CLOSE)
