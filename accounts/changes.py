@@ -25,7 +25,7 @@ POLL_SECONDS = 1.0
 READ_SECONDS = 2.0
 REFRESH_SECONDS = 10.0
 LOAD_SECONDS = 120.0
-BATCH = 5_000
+BATCH = 1_000
 # The row of the last number seen comes along: as long as it is there, none after it is lost.
 READ = """
     SELECT seq, kind, object_id, organization FROM change_log

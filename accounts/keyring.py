@@ -21,7 +21,7 @@ from accounts.keyrows import KEYS, KINDS, Key, KeyRecord, Secret, Shelf
 
 __all__ = ["KeyRecord", "KeyRefused", "Keyring", "Secret"]
 
-BATCH = 1_000
+BATCH = 500
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,6 @@ class Keyring:
         if record.networks and not _may_come_from(address, record.networks):
             raise KeyRefused("address_not_allowed")
         return record
-
-    def find(self, public_id: str) -> KeyRecord | None:
-        """Return a key that needs no proof: for pages and tests, never for a call."""
-        key = self._shelf.keys.get(public_id)
-        return self._describe(key) if key else None
 
     def __len__(self) -> int:
         return len(self._shelf.keys)

@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from accounts.connections import conninfo_of
 from accounts.models import Membership, Organization, Project, User
 
 
@@ -46,14 +47,7 @@ def project(acme: Organization) -> Project:
 @pytest.fixture
 def dsn(db: None) -> str:
     """The test database as libpq names it, for connections that are not Django's."""
-    database = connection.settings_dict
-    return psycopg.conninfo.make_conninfo(
-        dbname=database["NAME"],
-        host=database["HOST"],
-        port=database["PORT"],
-        user=database["USER"],
-        password=database["PASSWORD"],
-    )
+    return conninfo_of(connection.settings_dict)
 
 
 @pytest.fixture
