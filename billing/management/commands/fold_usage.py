@@ -17,4 +17,4 @@ class Command(BaseCommand):
     def handle(self, **_: Any) -> None:
         folded = fold_usage(connection)
         left = RollupDelta.objects.count()
-        self.stdout.write(f"{folded} deltas folded, {left} left.")
+        self.stdout.write(f"Deltas folded: {folded}, left: {left}.")

@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *, since: date | None, until: date | None, **_: Any) -> None:
         made = rebuild_rollups(connection, since=_midnight(since), until=_midnight(until))
-        self.stdout.write(f"{made} rollups made from facts.")
+        self.stdout.write(f"Rollups made from facts: {made}.")
 
 
 def _midnight(day: date | None) -> datetime | None:
