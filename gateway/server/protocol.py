@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from gateway.errors import BadRequest, GatewayError, RequestTimeout
 from gateway.server.files import count_allowed_connections
+from gateway.server.joining import JoiningTransport
 from gateway.server.refusals import HeadTooLarge, LineTooLong, TooManyConnections, write_refusal
 
 _SINGLE = frozenset({b"content-length", b"transfer-encoding", b"host"})
@@ -191,6 +192,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._body_since = self.loop.time()
         self._partial_bytes = self._raw_bytes = self._body_bytes = 0
         super().on_headers_complete()
+        self.cycle.transport = JoiningTransport(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

@@ -66,6 +66,19 @@ async def do_slow(scope: Any, receive: Any, send: Any) -> None:
     await answer(send, b"done")
 
 
+async def do_head_first(scope: Any, receive: Any, send: Any) -> None:
+    """Send the head, and the body only when it is asked for by another request."""
+    seen["head_first"] = asyncio.Event()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await seen["head_first"].wait()
+    await send({"type": "http.response.body", "body": b"and the body"})
+
+
+async def do_release(scope: Any, receive: Any, send: Any) -> None:
+    seen["head_first"].set()
+    await answer(send, b"")
+
+
 async def do_watched(scope: Any, receive: Any, send: Any) -> None:
     """Wait for the hang-up by the callback alone, then answer into the void."""
     await read_body(receive)

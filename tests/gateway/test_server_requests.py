@@ -60,6 +60,20 @@ def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     assert received.index(b"done") < received.index(b"cd")
 
 
+def test_a_head_does_not_wait_for_its_body(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(post(b"/head/first", CLOSE + b"content-length: 0\r\n"))
+        assert client.recv(65_536).endswith(b"transfer-encoding: chunked\r\n\r\n")
+        exchange(port, post(b"/release", CLOSE + b"content-length: 0\r\n"))
+        assert b"and the body" in client.recv(65_536)
+
+
+def test_an_answer_that_has_no_body_is_sent(port: int) -> None:
+    received = exchange(port, b"HEAD /early HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n")
+    assert read_statuses(received) == [413]
+    assert received.endswith(b"\r\n\r\n")
+
+
 def test_a_chunked_body_arrives_whole_and_its_trailers_do_not(port: int) -> None:
     request = post(
         b"/headers",

@@ -1,0 +1,79 @@
+"""Interleaved rounds over several sides, and the medians of what was seen.
+
+Absolute figures drift by 40 % between runs on a shared machine, so every side is measured in
+every round, each round begins with another side, and only ratios within a run mean something.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bench.machine import read_cpu_seconds
+
+CHUNKS = 100
+PATH = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "Say hello to everybody in this room. " * 8}]
+
+
+class Side(NamedTuple):
+    """Something that answers calls. `pids` are what its CPU time is read from; `beside` are
+    processes that work for it and are counted apart."""
+
+    name: str
+    url: str
+    key: str
+    pids: Sequence[int]
+    beside: Sequence[int] = ()
+
+
+class Work(NamedTuple):
+    """One way to load a side: how many connections ask for which model, for how long."""
+
+    connections: int
+    seconds: float
+    model: str
+    stream: bool = False
+
+
+class Sample(NamedTuple):
+    per_second: float
+    p50_ms: float
+    cpu_us: float
+    beside_us: float
+
+
+def measure(sides: Sequence[Side], work: Work, *, rounds: int) -> dict[str, Sample]:
+    """Return the median of each figure of each side. The first round is not counted."""
+    samples: dict[str, list[Sample]] = {side.name: [] for side in sides}
+    for number in range(rounds + 1):
+        shift = number % len(sides)
+        for side in [*sides[shift:], *sides[:shift]]:
+            sample = load(side, work)
+            if number:
+                samples[side.name].append(sample)
+    return {name: _take_medians(found) for name, found in samples.items()}
+
+
+def load(side: Side, work: Work) -> Sample:
+    """Load one side once. Raises RuntimeError for anything but 200s."""
+    body = {"model": work.model, "messages": MESSAGES, "max_tokens": 256, "stream": work.stream}
+    command = [sys.executable, "-m", "bench.load", side.url + PATH]
+    command += [f"--connections={work.connections}", f"--seconds={work.seconds}"]
+    command += [f"--header=authorization: Bearer {side.key}", f"--body={json.dumps(body)}"]
+    before, beside_before = read_cpu_seconds(side.pids), read_cpu_seconds(side.beside)
+    seen = json.loads(subprocess.check_output(command, timeout=work.seconds + 120))
+    cpu = read_cpu_seconds(side.pids) - before
+    beside = read_cpu_seconds(side.beside) - beside_before
+    if seen["refused"] or seen["broken"] or not seen["answered"]:
+        raise RuntimeError(f"{side.name} did not answer every call: {seen}")
+    calls = seen["answered"]
+    return Sample(seen["per_second"], seen["p50_ms"], cpu / calls * 1e6, beside / calls * 1e6)
+
+
+def _take_medians(samples: Sequence[Sample]) -> Sample:
+    return Sample(*(statistics.median(figures) for figures in zip(*samples, strict=True)))

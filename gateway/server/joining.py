@@ -1,0 +1,48 @@
+"""The head of a response on its way to the transport, until its body catches up.
+
+uvloop sends each write at once, and an ASGI application cannot help writing a head and a body
+apart. Joined they are one system call and one packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class JoiningTransport:
+    """What a response writes to. Its first write waits for the second, or for the loop's next turn.
+
+    Nothing is held over a close, and an interim answer (100 Continue) is not a head.
+    """
+
+    __slots__ = ("_held", "_is_begun", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self._is_begun = False
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        elif self._is_begun or data.startswith(b"HTTP/1.1 100 "):
+            self._transport.write(data)
+        else:
+            self._is_begun = True
+            self._held = data
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write the head now if it is still here."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
