@@ -43,7 +43,7 @@ _OF_THE_OPERATOR = re.compile(
           | organi[sz]ations? | org | teams? | accounts? | tenants? | workspaces? | projects?
           | subscription | deployments? | resource\ group )\b
       | \b(?: org | proj | acct | team | user | req | wrkspc | usr )[-_][A-Za-z0-9]{12,}
-      | [A-Za-z0-9]+\*{3,} | \*{3,}[A-Za-z0-9]+ | [A-Za-z0-9]\.\.\.[A-Za-z0-9]
+      | [A-Za-z0-9]\*{3,} | \*{3,}[A-Za-z0-9] | [A-Za-z0-9]\.\.\.[A-Za-z0-9]
       | \b(?: sk | xai | pk | rk | gsk | tgp | tg | AIza | ak )[-_][A-Za-z0-9_-]{6,}
       | [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
       | (?<![A-Za-z0-9+/=_-])(?=[A-Za-z0-9+/=_-]*[0-9])[A-Za-z0-9+/=_-]{32,}
@@ -64,8 +64,8 @@ _KEY_LIKE = re.compile(
     r"|(?<=Bearer )\S+"
 )
 _ADDRESS = re.compile(
-    r"""\b[a-z][a-z0-9+.-]*://\S+ | \bwww\.\S+ | \S+@\S+\.\S+
-      | \b(?:[a-z0-9-]+\.)+(?:com|net|org|io|ai|dev|cloud|app|internal|local|localhost)\b\S*
+    r"""\b[a-z][a-z0-9+.-]{0,20}://\S+ | \bwww\.\S+ | \b[\w.+-]{1,64}@[\w.-]+
+      | \b(?:[a-z0-9-]{1,63}\.){1,6}(?:com|net|org|io|ai|dev|cloud|app|internal|local)\b\S*
       | \b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -44,7 +44,8 @@ DONE = event(b"[DONE]")
 
 
 def make_stream(**options: Any) -> ChatStream:
-    return ChatStream(**{"call_id": "call-1", "wants_usage": False} | options)
+    usual: dict[str, Any] = {"call_id": "call-1", "wants_usage": False}
+    return ChatStream(**usual | options)
 
 
 def relay(stream: ChatStream, *pieces: bytes) -> bytes:

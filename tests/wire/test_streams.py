@@ -65,6 +65,11 @@ def test_comments_crlf_and_the_empty_first_chunk_of_azure_pass() -> None:
         assert relay(make_stream(), *sent) == b"".join(sent)
 
 
+def test_a_usual_event_never_overtakes_what_is_unended_before_it() -> None:
+    pieces = [*WORDS[:2], b": ping\n", WORDS[2], FINISH, DONE]
+    assert relay(make_stream(), *pieces) == b"".join(pieces)
+
+
 def test_data_in_several_lines_is_one_event() -> None:
     split = USAGE.replace(b'"usage"', b'\ndata: "usage"')
     stream = make_stream()

@@ -17,7 +17,11 @@ def write(*, cap: int | None = None, cap_field: str | None = None, **fields: Any
 
 
 def test_only_the_model_changes_where_nothing_else_has_to() -> None:
-    fields = {"temperature": 0.30000000000000004, "x": {"b": [1, 2.50]}, "stop": None}
+    fields: dict[str, Any] = {
+        "temperature": 0.30000000000000004,
+        "x": {"b": [1, 2.50]},
+        "stop": None,
+    }
     assert write(**fields) == {"model": "up", "messages": [HELLO], **fields}
 
 
@@ -29,9 +33,10 @@ def test_values_are_forwarded_byte_for_byte() -> None:
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_the_cap_goes_into_the_field_that_the_caller_used(name: str) -> None:
-    assert write(cap=10, **{name: 50})[name] == 10
-    assert write(cap=100, **{name: 50})[name] == 50
-    assert write(cap=None, **{name: 50})[name] == 50
+    fields: dict[str, Any] = {name: 50}
+    assert write(cap=10, **fields)[name] == 10
+    assert write(cap=100, **fields)[name] == 50
+    assert write(cap=None, **fields)[name] == 50
 
 
 def test_a_cap_is_put_in_where_the_caller_gave_none() -> None:
@@ -46,7 +51,8 @@ def test_of_two_caps_neither_may_exceed_the_bound() -> None:
 
 
 def test_a_route_may_name_the_only_field_that_its_provider_takes() -> None:
-    for sent in ({"max_tokens": 50}, {"max_completion_tokens": 50}, {}):
+    cases: list[dict[str, Any]] = [{"max_tokens": 50}, {"max_completion_tokens": 50}, {}]
+    for sent in cases:
         written = write(cap=10, cap_field="max_completion_tokens", **sent)
         assert written["max_completion_tokens"] == 10
         assert "max_tokens" not in written

@@ -91,7 +91,10 @@ def find_features(
     modalities: list[str] | None,
     service_tier: str | None,
 ) -> tuple[Feature, ...]:
-    """Return every such part with its path, in the order of the request's messages first."""
+    """Return every such part with its path, those in messages first.
+
+    Audio in the answer is none of them: it is counted as completion tokens and kept by the cap.
+    """
     found: list[Feature] = []
     for at, message in enumerate(messages):
         if type(message.content) is list:
