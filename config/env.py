@@ -11,7 +11,11 @@ import base64
 import ipaddress
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from accounts.keys import check_prefix
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,9 +57,44 @@ def choice(name: str, default: str, options: set[str]) -> str:
     return value
 
 
-def words(name: str) -> tuple[str, ...]:
-    """Read a comma-separated list of words."""
-    return tuple(part.strip() for part in text(name, "").split(",") if part.strip())
+def address(name: str, default: str | None = None, *, schemes: Collection[str]) -> str:
+    """Read a URL. What is wrong with it is said without quoting it: it may hold a password."""
+    value = text(name, default)
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in schemes and bool(parts.hostname or parts.path.strip("/"))
+        fits = fits and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits:
+        shown = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise BadSetting(f"{name} is not an address that begins with {shown} and names a host.")
+    return value
+
+
+def secret(name: str) -> str:
+    value = text(name)
+    if len(value) < 32:
+        raise BadSetting(f"{name} is shorter than 32 characters.")
+    return value
+
+
+def key_prefix(name: str, default: str) -> str:
+    return _check_prefix(name, text(name, default))
+
+
+def key_prefixes(name: str) -> tuple[str, ...]:
+    """Read a comma-separated list of prefixes of keys."""
+    parts = (part.strip() for part in text(name, "").split(","))
+    return tuple(_check_prefix(name, part) for part in parts if part)
+
+
+def _check_prefix(name: str, prefix: str) -> str:
+    try:
+        check_prefix(prefix)
+    except ValueError as error:
+        raise BadSetting(f"{name}: {error}.") from None
+    return prefix
 
 
 def networks(name: str, default: str = "") -> tuple[Network, ...]:

@@ -16,7 +16,9 @@ TOLLGATE_DATA = env.data_folder()
 
 HOST = env.text("HOST", "127.0.0.1")
 PORT = env.integer("PORT", 8000, least=1, most=65535)
-PUBLIC_URL = env.text("PUBLIC_URL", f"http://localhost:{PORT}").rstrip("/")
+PUBLIC_URL = env.address(
+    "PUBLIC_URL", f"http://localhost:{PORT}", schemes=("http", "https")
+).rstrip("/")
 GATEWAY_WORKERS = env.integer("GATEWAY_WORKERS", 1, least=1, most=256)
 FRESHNESS_SECONDS = env.integer("FRESHNESS_SECONDS", 5, least=2, most=60)
 RETENTION_DAYS = env.integer("RETENTION_DAYS", 400, least=2)
@@ -24,21 +26,19 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 UPSTREAM_ALLOWED_NETWORKS = env.networks("UPSTREAM_ALLOWED_NETWORKS")
 MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 32 * 2**20, least=1024)
 SPOOL_MAX_BYTES = env.integer("SPOOL_MAX_BYTES", 2**30, least=2**20, most=2**40)
-KEY_PREFIX = env.text("KEY_PREFIX", "tg")
-OLD_KEY_PREFIXES = env.words("OLD_KEY_PREFIXES")
+KEY_PREFIX = env.key_prefix("KEY_PREFIX", "tg")
+OLD_KEY_PREFIXES = env.key_prefixes("OLD_KEY_PREFIXES")
 KEY_PEPPERS = env.peppers("KEY_PEPPERS")
 CREDENTIAL_KEYS = env.fernet_keys("CREDENTIAL_KEYS")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.address("REDIS_URL", schemes=("redis", "rediss", "unix"))
 
-SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY = env.secret("SECRET_KEY")
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
-DATABASE_URL = env.text("DATABASE_URL")
+DATABASE_URL = env.address("DATABASE_URL", schemes=("postgres", "postgresql"))
 DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60)}
-if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise env.BadSetting("DATABASE_URL must begin with postgres://; no other database will do.")
 
 INSTALLED_APPS = [
     "accounts",
