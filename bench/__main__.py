@@ -34,10 +34,14 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {describe()}")
     print(f"python {' '.join(sys.orig_argv[1:])}")
-    if options.transports:
-        compare_transports(options)
-        return 0
-    return compare_product(options)
+    try:
+        if options.transports:
+            compare_transports(options)
+            return 0
+        return compare_product(options)
+    except RuntimeError as error:
+        print(f"Nothing was measured: {error}", file=sys.stderr)
+        return 1
 
 
 def compare_product(options: argparse.Namespace) -> int:
@@ -48,9 +52,9 @@ def compare_product(options: argparse.Namespace) -> int:
         plain = stack.enter_context(serve_passthrough(provider.url, "aiohttp"))
         product = stack.enter_context(serve_product(provider.url))
         sides = [
-            Side("bare pass-through", bare.url, bare.key, bare.pids),
-            Side("bare over aiohttp's session", plain.url, plain.key, plain.pids),
-            Side("Tollgate", product.url, product.key, [product.pid], product.database_pids),
+            Side("bare pass-through", bare.url, bare.key, bare.pid),
+            Side("bare over aiohttp's session", plain.url, plain.key, plain.pid),
+            Side("Tollgate", product.url, product.key, product.pid, product.database_pid),
         ]
         whole = measure(sides, load_of(options), rounds=options.rounds)
         print(f"\n{options.connections} connections at once, answers of one piece")
@@ -95,7 +99,7 @@ def serve_passthrough(provider_url: str, transport: str) -> Iterator[Side]:
     process = subprocess.Popen([*command, f"--port={port}", f"--transport={transport}"])
     try:
         wait_until_listening(process, port)
-        yield Side(transport, f"http://127.0.0.1:{port}", "sk-bench", [process.pid])
+        yield Side(transport, f"http://127.0.0.1:{port}", "sk-bench", process.pid)
     finally:
         process.terminate()
         process.wait(30)

@@ -8,25 +8,35 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
 
 
-def read_cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes so far, all their threads together."""
-    return sum(_read_one(pid) for pid in pids)
+def read_cpu_seconds(pid: int) -> float:
+    """User and system time so far of the process and of all that came of it.
+
+    A child that has ended counts with the parent that waited for it.
+    """
+    return sum(_read_one(each) for each in list_descendants(pid))
 
 
 def _read_one(pid: int) -> float:
-    if PROC.exists():
+    if not PROC.exists():
+        return _ask_ps(pid)
+    try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    text = subprocess.check_output(["ps", "-o", "time=", "-p", str(pid)], text=True)
+    except FileNotFoundError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _ask_ps(pid: int) -> float:
+    command = ["ps", "-o", "time=", "-p", str(pid)]
+    text = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
     seconds = 0.0
     for part in text.strip().replace("-", ":").split(":"):
-        seconds = seconds * 60 + float(part)
+        seconds = seconds * 60 + float(part or 0)
     return seconds
 
 

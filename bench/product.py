@@ -19,7 +19,7 @@ from typing import NamedTuple
 import yaml
 from cryptography.fernet import Fernet
 
-from bench.machine import find_free_port, list_descendants, wait_until_listening
+from bench.machine import find_free_port, wait_until_listening
 from local.postgres import Postgres
 from local.valkey import Valkey
 
@@ -31,7 +31,7 @@ class Product(NamedTuple):
     url: str
     key: str
     pid: int
-    database_pids: list[int]
+    database_pid: int
 
 
 @contextlib.contextmanager
@@ -55,8 +55,7 @@ def serve_product(provider_url: str) -> Iterator[Product]:
         stack.callback(end, process)
         wait_until_listening(process, port)
         assert postgres.pid is not None
-        database_pids = list_descendants(postgres.pid)
-        yield Product(f"http://127.0.0.1:{port}", key, process.pid, database_pids)
+        yield Product(f"http://127.0.0.1:{port}", key, process.pid, postgres.pid)
 
 
 def compose_environment(folder: Path, database: str, redis: str, port: int) -> dict[str, str]:

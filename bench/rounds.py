@@ -21,14 +21,14 @@ MESSAGES = [{"role": "user", "content": "Say hello to everybody in this room. " 
 
 
 class Side(NamedTuple):
-    """Something that answers calls. `pids` are what its CPU time is read from; `beside` are
-    processes that work for it and are counted apart."""
+    """Something that answers calls. `pid` is the process whose CPU time is read, `beside` one that
+    works for it and is counted apart."""
 
     name: str
     url: str
     key: str
-    pids: Sequence[int]
-    beside: Sequence[int] = ()
+    pid: int
+    beside: int | None = None
 
 
 class Work(NamedTuple):
@@ -65,14 +65,18 @@ def load(side: Side, work: Work) -> Sample:
     command = [sys.executable, "-m", "bench.load", side.url + PATH]
     command += [f"--connections={work.connections}", f"--seconds={work.seconds}"]
     command += [f"--header=authorization: Bearer {side.key}", f"--body={json.dumps(body)}"]
-    before, beside_before = read_cpu_seconds(side.pids), read_cpu_seconds(side.beside)
+    before = read_both(side)
     seen = json.loads(subprocess.check_output(command, timeout=work.seconds + 120))
-    cpu = read_cpu_seconds(side.pids) - before
-    beside = read_cpu_seconds(side.beside) - beside_before
+    cpu, beside = (now - then for now, then in zip(read_both(side), before, strict=True))
     if seen["refused"] or seen["broken"] or not seen["answered"]:
         raise RuntimeError(f"{side.name} did not answer every call: {seen}")
     calls = seen["answered"]
     return Sample(seen["per_second"], seen["p50_ms"], cpu / calls * 1e6, beside / calls * 1e6)
+
+
+def read_both(side: Side) -> tuple[float, float]:
+    beside = 0.0 if side.beside is None else read_cpu_seconds(side.beside)
+    return read_cpu_seconds(side.pid), beside
 
 
 def _take_medians(samples: Sequence[Sample]) -> Sample:
