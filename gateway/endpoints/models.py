@@ -18,14 +18,14 @@ from gateway.routing import Catalog, ModelRecord
 
 def list_models(key: KeyRecord, catalog: Catalog) -> bytes:
     """Answer with every model that the key may use, in the order of their names."""
-    names = [model.name for model in find_models(key, catalog)]
+    models = find_models(key, catalog)
     return msgspec.json.encode(
         {
             "object": "list",
-            "data": [describe(model) for model in find_models(key, catalog)],
+            "data": [describe(model) for model in models],
             "has_more": False,
-            "first_id": names[0] if names else None,
-            "last_id": names[-1] if names else None,
+            "first_id": models[0].name if models else None,
+            "last_id": models[-1].name if models else None,
         }
     )
 

@@ -1,12 +1,15 @@
 """A file that is applied: what it makes, what it changes, and what it never does."""
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from accounts import keys
 from accounts.issuance import revoke_key
@@ -288,8 +291,22 @@ def test_the_command_says_that_a_file_cannot_be_read(tmp_path: Path) -> None:
         call_command("apply", str(tmp_path / "binary.yaml"))
 
 
-def test_a_report_of_nothing_says_so() -> None:
-    assert Report().lines() == ["= nothing changed"]
+@pytest.mark.django_db(transaction=True)
+def test_two_at_the_same_moment_make_everything_once() -> None:
+    start = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as threads:
+        reports = list(threads.map(lambda _: apply_together(start), range(2)))
+    assert sorted(len(report.keys) for report in reports) == [0, 1]
+    assert "= nothing changed" in {report.lines()[0] for report in reports}
+    assert ApiKey.objects.count() == 1
+
+
+def apply_together(start: threading.Barrier) -> Report:
+    try:
+        start.wait(10)
+        return apply(WHOLE)
+    finally:
+        connection.close()
 
 
 def run(folder: Path, text: str, *options: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What is kept of a provider's secret, and what never shows it."""
 
 import copy
+import io
 import os
 import pickle
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from gateway.credentials import (
@@ -80,6 +82,17 @@ def test_resealing_changes_none_when_one_does_not_open(db: None, settings: Setti
     with pytest.raises(CredentialError, match=f"credential {lost.pk} at .*CREDENTIAL_KEYS"):
         reseal_credentials()
     assert bytes(Credential.objects.get(pk=first.pk).sealed) == first.sealed
+
+
+def test_the_command_reseals_and_says_how_many(db: None, settings: Settings) -> None:
+    _add_credential("first")
+    settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode(), *settings.CREDENTIAL_KEYS]
+    output = io.StringIO()
+    call_command("reseal_credentials", stdout=output)
+    assert output.getvalue().endswith(": 1 credentials.\n")
+    settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode()]
+    with pytest.raises(CommandError, match="CREDENTIAL_KEYS"):
+        call_command("reseal_credentials", stdout=output)
 
 
 @pytest.mark.parametrize("text", ["", "two words", "line\nbreak", "nul\0", "schlüssel"])

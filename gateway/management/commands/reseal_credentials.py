@@ -16,4 +16,4 @@ class Command(AuditedCommand):
             count = reseal_credentials()
         except CredentialError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{count} credentials are sealed under the first key of CREDENTIAL_KEYS.")
+        self.stdout.write(f"Sealed under the first key of CREDENTIAL_KEYS: {count} credentials.")
