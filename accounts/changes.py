@@ -12,12 +12,13 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 import psycopg
 from django.db import connection as django_connection
+from psycopg.sql import SQL, Identifier
 
 from accounts.connections import connect, sever, severed_after
 
@@ -61,12 +62,19 @@ class Follower:
     """Follows the change log for the life of a process: start(), then run() as a task, close()."""
 
     def __init__(
-        self, conninfo: str, subscribers: Sequence[Subscriber], *, freshness_seconds: float
+        self,
+        conninfo: str,
+        subscribers: Sequence[Subscriber],
+        *,
+        freshness_seconds: float,
+        notices: Mapping[str, Callable[[str], None]] | None = None,
     ) -> None:
+        """`notices` are further channels to listen on, with what takes their payloads."""
         self.fresh_until = 0.0
         self._conninfo = conninfo
         self._subscribers = tuple(subscribers)
         self._freshness_seconds = freshness_seconds
+        self._notices = dict(notices or {})
         self._connection: psycopg.AsyncConnection | None = None
         self._seq: int | None = None  # The last number applied; None when all has to be loaded.
         self._failures = 0
@@ -105,7 +113,7 @@ class Follower:
             connection = self._connection or await self._open()
             await self._catch_up(connection)
             self._note_success()
-            await _wait_for_notice(connection)
+            await self._wait_for_notice(connection)
         except (psycopg.Error, OSError) as error:
             await self._recover(error)
         except Exception as error:
@@ -115,6 +123,13 @@ class Follower:
             self._seq = None
             await self._recover(error)
 
+    async def _wait_for_notice(self, connection: psycopg.AsyncConnection) -> None:
+        """Wait until something was said, POLL_SECONDS at most; pass on what is not for us."""
+        async for notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+            take = self._notices.get(notice.channel)
+            if take is not None:
+                take(notice.payload)
+
     async def _open(self) -> psycopg.AsyncConnection:
         self._connection = await connect(
             self._conninfo,
@@ -122,7 +137,8 @@ class Follower:
             statement_timeout_seconds=int(LOAD_SECONDS),
         )
         with severed_after(self._connection, READ_SECONDS):
-            await self._connection.execute("LISTEN tollgate_changes")
+            for channel in ("tollgate_changes", *self._notices):
+                await self._connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
         if self._closing.is_set():
             sever(self._connection)
         return self._connection
@@ -189,11 +205,6 @@ class Follower:
         if connection is not None:
             sever(connection)
             await connection.close()
-
-
-async def _wait_for_notice(connection: psycopg.AsyncConnection) -> None:
-    async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-        continue
 
 
 def trim_change_log(keep: timedelta) -> int:

@@ -6,6 +6,7 @@ exactly once.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -13,12 +14,14 @@ import msgspec
 
 from accounts.keyring import KeyRecord
 from billing.ledger.ledger import Hold, Ledger
-from billing.pricing import Price, cost_ticks
+from billing.pricing import MAX_COST_TICKS, Price, cost_ticks
 from billing.quotas import QuotaRule
-from billing.usage import INT64_MAX, Outcome, Usage, UsageEvent, UsageSource, new_id
+from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_id
 from gateway.bounds import Bound
 from gateway.protocols.form import Metered, Request
 from gateway.routing import ModelRecord, RouteRecord
+
+log = logging.getLogger(__name__)
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +114,14 @@ class Attempt:
         event.total_ms = self._elapsed_ms()
         if metered is not None and metered.usage is not None:
             self._use(metered.usage, source, metered.reported_cost_ticks)
+        if event.cost_ticks > event.held_ticks and self.offer.price is not None:
+            log.error(
+                "call %s: %s charges %d ticks, more than was held (%d): its bound is wrong",
+                self.call.id,
+                event.provider,
+                event.cost_ticks,
+                event.held_ticks,
+            )
         self._ledger.finish(self.hold, event)
 
     def finish_unbilled(self, outcome: Outcome) -> None:
@@ -128,9 +139,9 @@ class Attempt:
     def _price(self, usage: Usage, reported_cost: int | None) -> int:
         """Return the cost in ticks: the provider's own figure where it names one."""
         if reported_cost is not None:
-            return reported_cost
+            return min(reported_cost, MAX_COST_TICKS)
         price = self.offer.price
-        return 0 if price is None else min(cost_ticks(price, usage), INT64_MAX)
+        return 0 if price is None else cost_ticks(price, usage)
 
     def _elapsed_ms(self) -> int:
         return int((time.monotonic() - self.call.started) * 1000)

@@ -20,6 +20,7 @@ from accounts.changes import Follower
 from accounts.connections import conninfo_of
 from accounts.errors import KeyRefused
 from accounts.keyring import KeyRecord, Keyring
+from billing.ledger.draws import RECALL_CHANNEL
 from billing.ledger.ledger import Ledger
 from billing.prices import PriceBook
 from billing.quotas import QuotaBook
@@ -85,6 +86,7 @@ class GatewayProcess:
             configuration.conninfo,
             [self.keyring, self.catalog, self.prices, self.quotas],
             freshness_seconds=configuration.freshness_seconds,
+            notices={RECALL_CHANNEL: self.ledger.take_recall},
         )
         self._following: asyncio.Task[None] | None = None
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from billing.ledger import core
 from billing.ledger.core import Account
-from billing.ledger.windows import period
+from billing.ledger.windows import END, period
 from billing.quotas import QuotaRule
 
 WAIT_SECONDS = 0.2
@@ -48,10 +48,12 @@ class Unavailable(Exception):
 class Spent(Exception):
     """A window has not enough left; nothing was taken from any."""
 
-    def __init__(self, standing: Standing, needed: int) -> None:
+    def __init__(self, standing: Standing, *, needed: int, left: int) -> None:
+        """`left` is what a smaller call could have had."""
         super().__init__(f"quota {standing.rule.id} has not {needed} left")
         self.standing = standing
         self.needed = needed
+        self.left = left
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -60,22 +62,31 @@ class Window(Account):
 
     doubtful     a draw or return may or may not be committed: `granted` is read before it is used
     spent_until  time.monotonic(); until then what exceeds `left` is refused without asking
-    recall       the limit was lowered: what lies idle goes back at once
+    recall       the limit was lowered, or others lack it: what lies idle goes back at once
+    largest_need of the calls that drew here lately
     """
 
     rule: QuotaRule
     starts_at: datetime
     ends_at: datetime
     ends_at_unix: float
+    time_zone: str
     doubtful: bool = False
     recall: bool = False
     spent_until: float = 0.0
     left: int = 0
     used: int = 0
     drawn: int = 0
+    largest_need: int = 0
 
     def standing(self) -> Standing:
         return Standing(self.rule, self.starts_at, self.ends_at, self.used, self.drawn)
+
+
+def spent(window: Window, needed: int) -> Spent:
+    """Return the refusal of a call that needs more than the window has left."""
+    left = window.left + max(window.free, 0)
+    return Spent(window.standing(), needed=needed, left=left)
 
 
 class Claim(NamedTuple):
@@ -87,10 +98,14 @@ class Claim(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """A call that waits; whoever resolves the future says whether its claims are held."""
+    """A call that waits; whoever resolves the future says whether its claims are held.
+
+    `has_asked` is true once other processes were asked to give back what it lacks.
+    """
 
     claims: Sequence[Claim]
     future: asyncio.Future[None]
+    has_asked: bool = False
 
     def leave(self) -> bool:
         """Leave the queue; False where the call has given up already."""
@@ -109,8 +124,10 @@ class Allowances:
     def __init__(self) -> None:
         self.current: dict[int, Window] = {}
         self.ended: list[Window] = []
+        self.upcoming: dict[int, Window] = {}
         self.queue: deque[Waiter] = deque()
         self.wake = asyncio.Event()
+        self.is_recalled = False
         self.round_started: float | None = None
 
     def claims(self, needs: Iterable[Need], *, now: float, time_zone: str) -> list[Claim]:
@@ -149,26 +166,42 @@ class Allowances:
             timer.cancel()
 
     def all(self) -> list[Window]:
-        return [*self.current.values(), *self.ended]
+        return [*self.current.values(), *self.ended, *self.upcoming.values()]
+
+    def recall(self, windows: set[int]) -> None:
+        """Another process lacks what may lie idle here: give it back at once."""
+        for window in self.all():
+            if window.window in windows and window.free > 0:
+                window.recall = self.is_recalled = True
+                self.wake.set()
+
+    def prepare(self, window: Window, *, time_zone: str) -> Window | None:
+        """Make the account of the period after a window's, if there is none yet."""
+        rule = window.rule
+        if rule.id in self.upcoming or window.ends_at >= END:
+            return None
+        upcoming = self.upcoming[rule.id] = _make_window(rule, window.ends_at, time_zone)
+        return upcoming
 
     def _open(self, rule: QuotaRule, now: float, time_zone: str) -> Window:
         """Make the account of a quota's current window, or take over a changed rule."""
         before = self.current.get(rule.id)
         if before is not None and before.ends_at_unix > now:
             before.recall = _is_lower(rule.limit, before.rule.limit)
+            self.is_recalled |= before.recall
             before.rule = rule
             before.spent_until = 0.0
             return before
         if before is not None:
             self.ended.append(before)
-        starts_at, ends_at = period(rule.window, datetime.fromtimestamp(now, UTC), time_zone)
-        window = Window(
-            window=0,
-            rule=rule,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            ends_at_unix=ends_at.timestamp(),
-        )
+        window = self.upcoming.pop(rule.id, None)
+        at = datetime.fromtimestamp(now, UTC)
+        if window is None or not window.starts_at <= at < window.ends_at:
+            if window is not None:
+                self.ended.append(window)
+            window = _make_window(rule, at, time_zone)
+        window.rule = rule
+        window.time_zone = time_zone
         self.current[rule.id] = window
         return window
 
@@ -176,7 +209,19 @@ class Allowances:
         now = time.monotonic()
         for account, need in claims:
             if account.spent_until > now and need - max(account.free, 0) > account.left:
-                raise Spent(account.standing(), need)
+                raise spent(account, need)
+
+
+def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
+    starts_at, ends_at = period(rule.window, at, time_zone)
+    return Window(
+        window=0,
+        rule=rule,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        ends_at_unix=ends_at.timestamp(),
+        time_zone=time_zone,
+    )
 
 
 def _is_lower(limit: int | None, before: int | None) -> bool:

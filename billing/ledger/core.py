@@ -129,12 +129,17 @@ class Draws:
 
 
 def decide_draws(
-    windows: Sequence[WindowState], spare: Sequence[int], waiters: Sequence[Sequence[Want]]
+    windows: Sequence[WindowState],
+    spare: Sequence[int],
+    waiters: Sequence[Sequence[Want]],
+    *,
+    processes: int = 1,
 ) -> Draws:
     """Serve waiters in order: each gets all of its windows or none.
 
-    `spare` is what the process has free in each window already. A grant is `want` where that
-    much remains, less where less remains, and never less than what is missing.
+    `spare` is what the process has free in each window already. A grant is never less than what
+    is missing, and up to `want` as long as that is a quarter of this process's share of what
+    remains: near the limit draws become small, and little lies idle where others need it.
     """
     free = list(spare)
     remaining = [window.remaining for window in windows]
@@ -146,7 +151,8 @@ def decide_draws(
             continue
         for position, need, want in wants:
             short = need - max(free[position], 0)
-            grant = min(remaining[position], max(short, want)) if short > 0 else 0
+            generous = min(want, remaining[position] // (4 * processes))
+            grant = max(short, generous) if short > 0 else 0
             draws.granted[position] += grant
             remaining[position] -= grant
             free[position] += grant - need

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from billing.ledger import core
-from billing.ledger.allowances import Allowances, Spent, Unavailable, Waiter, Window
+from billing.ledger.allowances import Allowances, Claim, Unavailable, Waiter, Window, spent
 from billing.ledger.core import NOT_DRAWN
 from billing.ledger.database import AWAY, Database
 
@@ -25,15 +25,22 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 2.0
 SPENT_SECONDS = 1.0
+AHEAD_SECONDS = 2.0
+
+# A draw for a window that was drawn from before brings so many times its need, if that is left.
+GROWTH = 64
+
+# Others are asked to give back at most so often for a window, and given so long to do it.
+ASK_SECONDS = 0.25
+ANSWER_SECONDS = 0.05
+RECALL_CHANNEL = "tollgate_recall"
 
 # The SQLSTATE that ledger_draw raises when the process has ended or its lease has.
 PROCESS_ENDED = "TG001"
 
 Connection = psycopg.AsyncConnection[Any]
 
-_DRAW = (
-    "SELECT granted, refused_by, limits, used, held FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s)"
-)
+_DRAW = "SELECT granted, refused_by, limits, used, held FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 class DrawTask:
@@ -44,7 +51,10 @@ class DrawTask:
         self._allowances = allowances
         self._process = process
         self._quiet: dict[Window, tuple[tuple[int, int, int], float]] = {}
+        self._asked: list[Waiter] = []
+        self._asked_at: dict[int, float] = {}
         self.process_ended = False
+        self.processes = 1  # How many gateway processes are alive; renewals tell.
         self.draws = 0
 
     async def serve(self) -> None:
@@ -61,9 +71,11 @@ class DrawTask:
                 self._fail(batch, error)
             finally:
                 allowances.round_started = None
+            await self._ask_others()
 
     async def give_back(self, *, everything: bool = False) -> None:
         """Return what lies idle: of ended windows at once, of others after IDLE_SECONDS."""
+        self._allowances.is_recalled = False
         idle = sorted(self._idle(everything=everything), key=lambda window: window.window)
         if idle:
             amounts = [window.free for window in idle]
@@ -109,6 +121,24 @@ class DrawTask:
                 raise psycopg.DataError(f"quota {window.rule.id} does not exist any more")
             window.window = number
 
+    async def draw_ahead(self) -> None:
+        """Shortly before a busy window ends, open the one after it and draw a little from it."""
+        now, now_unix = time.monotonic(), time.time()
+        busy = [
+            window
+            for window in self._allowances.current.values()
+            if 0 < window.ends_at_unix - now_unix < AHEAD_SECONDS and self._is_busy(window, now)
+        ]
+        made = [self._allowances.prepare(window, time_zone=window.time_zone) for window in busy]
+        upcoming = [window for window in made if window is not None]
+        if not upcoming:
+            return
+        async with self._database.connection() as connection:
+            await self._open(connection, upcoming)
+            for before, window in zip(busy, upcoming, strict=False):
+                waiter = Waiter([Claim(window, before.largest_need)], _nobody())
+                await self._draw(connection, [window], [waiter])
+
     async def _clear_doubts(self, connection: Connection, windows: Sequence[Window]) -> None:
         """Read what was granted in all; what a lost answer had said comes to light here."""
         if not windows:
@@ -129,20 +159,20 @@ class DrawTask:
         """Draw and credit the grants. Returns by waiter 0, or the position that refused it."""
         positions = {window: i for i, window in enumerate(ordered, start=1)}
         claims = [
-            (number, positions[window], need)
+            (number, window, need)
             for number, waiter in enumerate(batch, start=1)
             for window, need in waiter.claims
             if need != NOT_DRAWN
         ]
-        needs = [need for _, _, need in claims]
         parameters = [
             self._process,
             [window.window for window in ordered],
             [window.free for window in ordered],
             [number for number, _, _ in claims],
-            [position for _, position, _ in claims],
-            needs,
-            needs,
+            [positions[window] for _, window, _ in claims],
+            [need for _, _, need in claims],
+            [_wish(window, need) for _, window, need in claims],
+            self.processes,
         ]
         for window in ordered:
             window.doubtful = True
@@ -166,16 +196,54 @@ class DrawTask:
 
     def _conclude(self, waiter: Waiter, refusing: Window | None) -> None:
         """Hold what the round allows. What was freed meanwhile may serve one that it refused."""
+        is_held = not waiter.future.done() and core.hold(waiter.claims)
+        if not is_held and refusing is not None and self._may_ask(waiter, refusing):
+            waiter.has_asked = True
+            self._asked.append(waiter)
+            return
         if not waiter.leave():
             return
-        if core.hold(waiter.claims):
+        if is_held:
             waiter.future.set_result(None)
         elif refusing is not None:
             refusing.spent_until = time.monotonic() + SPENT_SECONDS
             need = next(c.need for c in waiter.claims if c.account is refusing)
-            waiter.refuse(Spent(refusing.standing(), need))
+            waiter.refuse(spent(refusing, need))
         else:
             waiter.refuse(Unavailable("what was drawn for this call is gone"))
+
+    def _may_ask(self, waiter: Waiter, refusing: Window) -> bool:
+        """Say whether other processes have drawn anything that they might give back for it."""
+        return (
+            not waiter.has_asked
+            and not waiter.future.done()
+            and refusing.drawn > refusing.amount
+            and time.monotonic() >= refusing.spent_until
+        )
+
+    async def _ask_others(self) -> None:
+        """Ask for what lies idle elsewhere, and let those who wait for it try once more."""
+        if not self._asked:
+            return
+        asked, self._asked = self._asked, []
+        now = time.monotonic()
+        windows = {c.account.window for waiter in asked for c in waiter.claims}
+        due = [w for w in windows if now - self._asked_at.get(w, 0.0) >= ASK_SECONDS]
+        self._asked_at.update(dict.fromkeys(due, now))
+        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._queue_again, asked)
+        if due:
+            try:
+                async with self._database.connection() as connection:
+                    await connection.execute(
+                        "SELECT pg_notify(%s, %s)", [RECALL_CHANNEL, ",".join(map(str, due))]
+                    )
+            except (psycopg.Error, *AWAY) as error:
+                log.warning("other processes could not be asked: %s", error)
+                self._database.drop()
+
+    def _queue_again(self, asked: Sequence[Waiter]) -> None:
+        self._allowances.queue.extendleft(reversed(asked))
+        self._allowances.wake.set()
 
     def _fail(self, batch: Sequence[Waiter], error: Exception) -> None:
         if getattr(error, "sqlstate", None) == PROCESS_ENDED:
@@ -186,6 +254,10 @@ class DrawTask:
         for waiter in batch:
             if waiter.leave():
                 waiter.refuse(Unavailable(str(error)))
+
+    def _is_busy(self, window: Window, now: float) -> bool:
+        _, since = self._quiet.get(window, (None, now))
+        return bool(window.largest_need) and now - since < IDLE_SECONDS
 
     def _idle(self, *, everything: bool) -> list[Window]:
         """Return the windows of which something is free and has not been needed for a while."""
@@ -202,3 +274,16 @@ class DrawTask:
                 idle.append(window)
         self._quiet = quiet
         return idle
+
+
+def _wish(window: Window, need: int) -> int:
+    """Say how much to draw if there is plenty: the first time the need, then much more."""
+    window.largest_need = max(need, window.largest_need)
+    return need if window.granted == 0 else need * GROWTH
+
+
+def _nobody() -> asyncio.Future[None]:
+    """Return the future of a draw that no call waits for."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future

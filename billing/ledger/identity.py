@@ -46,6 +46,7 @@ class Process:
         started = time.monotonic()
         async with self.database.connection() as connection:
             await processes.register(connection, self.id)
+            self.draws.processes = await processes.count_alive(connection)
         self._extend_lease(started)
         self._tasks = [
             asyncio.create_task(self.settler.run(), name="settle"),
@@ -92,8 +93,9 @@ class Process:
                 if now >= next_renewal:
                     await self._renew()
                     next_renewal = now + processes.RENEW_SECONDS
-                if now >= next_look:
+                if now >= next_look or self.allowances.is_recalled:
                     await self.draws.give_back()
+                    await self.draws.draw_ahead()
                     next_look = now + 1.0
             except (psycopg.Error, *AWAY) as error:
                 log.warning("process %s cannot reach the database: %s", self.id, error)
@@ -113,6 +115,7 @@ class Process:
         held = {w.window: w.held + w.pending for w in self.allowances.all() if w.window}
         async with self.database.connection() as connection:
             alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
+            self.draws.processes = max(await processes.count_alive(connection), 1)
         if alive:
             self._extend_lease(started)
         else:

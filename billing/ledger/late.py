@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
@@ -24,8 +25,11 @@ from billing.ledger.settlement import (
     decode_event,
     json_array,
     record_conflict,
+    set_aside,
 )
 from billing.usage import Outcome, UsageEvent
+
+BATCH = 1000
 
 BUCKETS = (
     "uncached_input",
@@ -44,20 +48,26 @@ async def settle_late(
     connection: AsyncConnection[Any], *, process: str, events: Sequence[bytes]
 ) -> None:
     """Settle attempts of a process that has been ended. Safe to repeat."""
-    for payload in events:
-        event = decode_event(payload)
-        async with connection.transaction():
-            await connection.execute(LOCK_WINDOWS, [event.windows])
-            is_new = await _insert(connection, payload)
-            if is_new:
-                await _pay_from_captured(connection, process, event)
-            else:
-                await _compare(connection, event)
+    for payload in await _find_news(connection, events):
+        try:
+            async with connection.transaction():
+                await _settle_one(connection, process, payload)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            await set_aside(connection, payload, str(error))
+
+
+async def _settle_one(connection: AsyncConnection[Any], process: str, payload: bytes) -> None:
+    event = decode_event(payload)
+    await connection.execute(LOCK_WINDOWS, [event.windows])
+    if await _insert(connection, payload):
+        await _pay_from_captured(connection, process, event)
+    else:
+        await _compare(connection, event)
 
 
 async def compare_with_facts(connection: AsyncConnection[Any], events: Sequence[bytes]) -> None:
     """Look at attempts that were facts already: the same, better known now, or contradicting."""
-    for payload in events:
+    for payload in await _find_news(connection, events):
         event = decode_event(payload)
         async with connection.transaction():
             await connection.execute(LOCK_WINDOWS, [event.windows])
@@ -79,6 +89,28 @@ async def credit_captured(connection: AsyncConnection[Any], *, process: str) -> 
             await connection.execute(
                 "UPDATE quota_window SET posted = posted - %s WHERE id = %s", [left, window]
             )
+
+
+# How long an attempt took, and its number, are not compared.
+_UNCOMPARED = "'{first_byte_ms, total_ms, process_seq}'::text[]"
+_NEWS = f"""
+SELECT i.id::text FROM json_populate_recordset(NULL::usage_event, %s::json) AS i
+LEFT JOIN usage_event e ON e.id = i.id
+WHERE to_jsonb(e) - {_UNCOMPARED} IS DISTINCT FROM to_jsonb(i) - {_UNCOMPARED}
+"""  # noqa: S608 - the pieces are constants.
+
+
+async def _find_news(connection: AsyncConnection[Any], events: Sequence[bytes]) -> list[bytes]:
+    """Leave out what the facts say already. A spool that is replayed is mostly that."""
+    found: set[str] = set()
+    for start in range(0, len(events), BATCH):
+        some = events[start : start + BATCH]
+        try:
+            cursor = await connection.execute(_NEWS, [json_array(some)])
+        except psycopg.DataError:
+            return list(events)  # One of them cannot be stored; whoever settles it will see.
+        found.update(row[0] for row in await cursor.fetchall())
+    return [event for event in events if decode_event(event).id in found]
 
 
 _INSERT = f"""{INSERT_EVENTS},

@@ -139,6 +139,10 @@ class Ledger:
             self.take_back(hold)
         self._release(hold)
 
+    def take_recall(self, payload: str) -> None:
+        """Another process has told RECALL_CHANNEL which windows it lacks something of."""
+        self.process.allowances.recall({int(window) for window in payload.split(",")})
+
     async def standing(
         self, rules: Sequence[QuotaRule], *, now: float, time_zone: str
     ) -> list[Standing]:

@@ -17,7 +17,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from psycopg import AsyncConnection
 
 from accounts.connections import connect
@@ -69,6 +68,16 @@ async def renew(
             [list(held), list(held.values()), process],
         )
     return True
+
+
+async def count_alive(connection: AsyncConnection[Any]) -> int:
+    """Return how many processes share what is left of every window."""
+    cursor = await connection.execute(
+        "SELECT count(*) FROM gateway_process"
+        " WHERE ended_at IS NULL AND lease_until > clock_timestamp()"
+    )
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 1
 
 
 async def end_cleanly(connection: AsyncConnection[Any], process: str, *, finished: int) -> None:
@@ -191,10 +200,6 @@ async def _replay(connection: AsyncConnection[Any], folder: Path) -> None:
     What the process or its reaper settled before is not settled again.
     """
     found = await asyncio.to_thread(read_spool, folder)
-    try:
-        await late.settle_late(connection, process=folder.name, events=found.payloads)
-        await late.credit_captured(connection, process=folder.name)
-    except (psycopg.DataError, psycopg.IntegrityError):
-        log.exception("the spool %s cannot be settled and is kept", folder)
-        return
+    await late.settle_late(connection, process=folder.name, events=found.payloads)
+    await late.credit_captured(connection, process=folder.name)
     shutil.rmtree(folder, ignore_errors=True)

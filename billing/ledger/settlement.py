@@ -89,7 +89,7 @@ async def settle(
         missing = await _settle_batch(connection, process, events, windows)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         if len(events) == 1:
-            await _set_aside(connection, events[0], str(error))
+            await set_aside(connection, events[0], str(error))
             return
         middle = len(events) // 2
         for half in (events[:middle], events[middle:]):
@@ -118,7 +118,7 @@ async def _settle_batch(
     return {decode_event(event).id for event in events} - {row[0] for row in rows}
 
 
-async def _set_aside(connection: AsyncConnection[Any], event: bytes, error: str) -> None:
+async def set_aside(connection: AsyncConnection[Any], event: bytes, error: str) -> None:
     """Keep an event that the database refuses, whole, where a person can look at it."""
     attempt = decode_event(event).id
     log.error("usage event %s cannot be stored and was set aside: %s", attempt, error)
@@ -133,11 +133,20 @@ async def settle_for_ended(
     connection: AsyncConnection[Any], *, process: str, events: Sequence[bytes]
 ) -> None:
     """Post a dead process's attempts to its allowances. The caller holds the transaction, the
-    process's row and all windows."""
-    if events:
-        await connection.execute(
-            _SETTLE, {"events": json_array(events), "process": process, "late": True}
-        )
+    process's row and all windows; what cannot be stored is set aside, so that it can be ended."""
+    if not events:
+        return
+    parameters = {"events": json_array(events), "process": process, "late": True}
+    try:
+        async with connection.transaction():
+            await connection.execute(_SETTLE, parameters)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        if len(events) == 1:
+            await set_aside(connection, events[0], str(error))
+            return
+        middle = len(events) // 2
+        for half in (events[:middle], events[middle:]):
+            await settle_for_ended(connection, process=process, events=half)
 
 
 async def record_conflict(connection: AsyncConnection[Any], event: UsageEvent, digest: str) -> None:

@@ -185,9 +185,10 @@ async def test_the_sql_draws_as_its_model_does(
         ]
         for _ in range(chance.randint(1, 6))
     ]
+    processes = chance.randint(1, 3)
     flat = [(n, *want) for n, wants in enumerate(waiters, start=1) for want in wants]
     cursor = await aconn.execute(
-        "SELECT granted, refused_by FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s)",
+        "SELECT granted, refused_by FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s, %s)",
         [
             ledger.process.id,
             ids,
@@ -196,8 +197,9 @@ async def test_the_sql_draws_as_its_model_does(
             [position + 1 for _, position, _, _ in flat],
             [need for _, _, need, _ in flat],
             [want for _, _, _, want in flat],
+            processes,
         ],
     )
-    model = decide_draws(states, spare, waiters)
+    model = decide_draws(states, spare, waiters, processes=processes)
     refused = [0 if position is None else position + 1 for position in model.refused_by]
     assert await cursor.fetchone() == (model.granted, refused)

@@ -175,3 +175,19 @@ async def test_a_lease_that_was_renewed_meanwhile_is_not_reaped(
     folder = ledger.process.spool.folder
     assert not await processes.reap(aconn, ledger.process.id, folder, is_dead=False)
     await ledger.close(timeout_seconds=5)
+
+
+async def test_an_attempt_that_cannot_be_stored_does_not_keep_a_dead_process_alive(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    for n in range(5):
+        event = sent_event(100)
+        event.model = "with a NUL \0" if n == 2 else "gpt-4o"
+        ledger.send(await hold(ledger, (rule, 100)), event)
+    kill(ledger)
+    assert await processes.reap_ended_processes(dsn, tmp_path) == 1
+    assert await one(aconn, "SELECT count(*) FROM usage_event") == 4
+    assert await one(aconn, "SELECT count(*) FROM rejected_event") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -4,9 +4,11 @@
 -- p_windows   windows by id, ascending and distinct; the arrays below speak of positions in it
 -- p_spare     what the process has free in each already
 -- p_waiter, p_position, p_need, p_want   the claims, in the order of their waiters (1, 2, ...)
+-- p_processes the gateway processes that share the windows
 --
--- Each waiter gets all of its windows or none. No grant takes posted + overrun + drawn above the
--- limit. core.decide_draws is this function's model; keep the two alike.
+-- Each waiter gets all of its windows or none. A grant is what is missing, and up to `want` where
+-- that leaves enough for the other processes. None takes posted + overrun + drawn above the limit.
+-- core.decide_draws is this function's model; keep the two alike.
 CREATE OR REPLACE FUNCTION ledger_draw(
     p_process uuid,
     p_windows bigint[],
@@ -15,6 +17,7 @@ CREATE OR REPLACE FUNCTION ledger_draw(
     p_position int[],
     p_need bigint[],
     p_want bigint[],
+    p_processes int,
     OUT granted bigint[],
     OUT refused_by int[],
     OUT limits bigint[],
@@ -78,7 +81,9 @@ BEGIN
                 short := p_need[k] - greatest(free[position], 0);
                 share := 0;
                 IF short > 0 THEN
-                    share := least(remaining[position], greatest(short, p_want[k]));
+                    share := greatest(
+                        short, least(p_want[k], remaining[position] / (4 * p_processes))
+                    );
                 END IF;
                 granted[position] := granted[position] + share;
                 remaining[position] := remaining[position] - share;
