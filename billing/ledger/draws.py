@@ -40,7 +40,10 @@ PROCESS_ENDED = "TG001"
 
 Connection = psycopg.AsyncConnection[Any]
 
-_DRAW = "SELECT granted, refused_by, limits, used, held FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s, %s)"
+_DRAW = (
+    "SELECT granted, refused_by, limits, used, held"
+    " FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s, %s)"
+)
 
 
 class DrawTask:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from accounts.changes import Follower
 from billing.ledger.allowances import Need
+from billing.ledger.draws import RECALL_CHANNEL
 from billing.ledger.ledger import Hold, Ledger
 from billing.quotas import QuotaRule
 from billing.usage import Outcome, UsageEvent, UsageSource, new_id
@@ -51,6 +55,22 @@ async def start_ledger(dsn: str, root: Path) -> Ledger:
     ledger = Ledger(dsn, spool_root=root)
     await ledger.start()
     return ledger
+
+
+@asynccontextmanager
+async def listening(dsn: str, ledgers: Sequence[Ledger]) -> AsyncIterator[None]:
+    """Let ledgers hear each other, as the gateway's follower does."""
+    followers = [
+        Follower(dsn, [], freshness_seconds=5, notices={RECALL_CHANNEL: ledger.take_recall})
+        for ledger in ledgers
+    ]
+    for follower in followers:
+        await follower.start()
+    tasks = [asyncio.create_task(follower.run()) for follower in followers]
+    yield
+    for follower in followers:
+        await follower.close()
+    await asyncio.gather(*tasks)
 
 
 async def hold(ledger: Ledger, *needs: tuple[QuotaRule, int]) -> Hold:
@@ -123,8 +143,6 @@ async def one(connection: psycopg.AsyncConnection[Any], query: str, *values: obj
 
 async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
     """Wait until the condition holds."""
-    import asyncio
-
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, "it did not come true in time"

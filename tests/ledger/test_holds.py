@@ -18,6 +18,7 @@ from tests.ledger.making import (
     answer,
     eventually,
     hold,
+    listening,
     make_rule,
     one,
     sent_event,
@@ -108,7 +109,8 @@ async def test_exactly_fifty_of_sixty_calls_fit_over_four_processes(
             return False
         return True
 
-    assert sum(await asyncio.gather(*map(call, range(60)))) == 50
+    async with listening(dsn, ledgers):
+        assert sum(await asyncio.gather(*map(call, range(60)))) == 50
     assert (await window_of(aconn, key)).drawn == 5000
     for ledger in ledgers:
         await ledger.close(timeout_seconds=5)
