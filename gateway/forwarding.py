@@ -128,10 +128,10 @@ def is_drawn(rule: QuotaRule) -> bool:
 async def hold_for(process: GatewayProcess, call: Call) -> Hold:
     """Hold the most that the call can cost in every quota, or raise what refuses it."""
     needed = call.held_ticks
-    for rule in call.rules:
-        if is_drawn(rule) and 0 < (rule.limit or 0) < needed:
-            raise _exceeds(call, rule, needed)
-    needs = [Need(rule, needed if is_drawn(rule) else NOT_DRAWN) for rule in call.rules]
+    too_small = [rule for rule in call.rules if is_drawn(rule) and 0 < (rule.limit or 0) < needed]
+    if too_small:
+        raise _exceeds(call, min(too_small, key=lambda rule: rule.limit or 0), needed)
+    needs = [Need(rule, _need(rule, needed)) for rule in call.rules]
     try:
         return await process.ledger.hold(needs, now=call.at, time_zone=call.key.time_zone)
     except Spent as spent:
@@ -143,16 +143,29 @@ async def hold_for(process: GatewayProcess, call: Call) -> Hold:
         raise LedgerAway from None
 
 
+def _need(rule: QuotaRule, needed: int) -> int:
+    """Return what to hold of a quota. Not even a call that costs nothing fits a limit of zero."""
+    if not is_drawn(rule):
+        return NOT_DRAWN
+    return needed if rule.limit else max(needed, 1)
+
+
 def _exceeds(call: Call, rule: QuotaRule, needed: int) -> HoldExceedsLimit:
-    """Say that the call could never pass, and with which output cap it would."""
-    dearest = max(call.offers, key=lambda offer: offer.ticks)
-    largest = None
-    if dearest.price is not None and rule.limit is not None:
-        largest = bounds.largest_cap_that_fits(
-            dearest.bound, price=dearest.price, limit_ticks=rule.limit
-        )
-    explanation = explain(call, rule, needed=needed)
-    return HoldExceedsLimit(explanation, cap_field=call.request.cap_field, largest_cap=largest)
+    """Say that the call could never pass, and with which output cap it would on every route."""
+    caps = [_largest_cap(offer, rule.limit or 0) for offer in call.offers]
+    return HoldExceedsLimit(
+        explain(call, rule, needed=needed),
+        cap_field=call.request.cap_field,
+        largest_cap=min(caps) or None,
+    )
+
+
+def _largest_cap(offer: Offer, limit_ticks: int) -> int:
+    """Return the largest output cap that fits on this route, 0 where none does."""
+    if offer.price is None:
+        return 0
+    fitting = bounds.largest_cap_that_fits(offer.bound, price=offer.price, limit_ticks=limit_ticks)
+    return fitting or 0
 
 
 def explain(

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from local.provider import RunningProvider
-from tests.calls.conftest import OUTPUT_TICKS, Served, World, chat
+from tests.calls.serving import Served
+from tests.calls.world import CREDENTIAL, OUTPUT_TICKS, World, chat
 from tests.ledger.making import one
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,14 +65,17 @@ async def test_a_stream_shows_the_usage_that_was_asked_for(served: Served) -> No
     assert last["usage"]["total_tokens"] > 0
 
 
-async def test_the_provider_sees_its_credential_and_never_our_key(
+async def test_the_provider_sees_its_credential_and_nothing_of_the_callers(
     served: Served, world: World
 ) -> None:
-    world_model = "demo-echo"
-    answer = await served.client.post(
-        "/v1/chat/completions", json=chat(world_model), headers={"cookie": "a=b"}
-    )
-    assert answer.status_code == 404
+    headers = {"cookie": "a=b", "x-forwarded-for": "192.0.2.1", "openai-beta": "some=thing"}
+    path = "/v1/chat/completions"
+    answer = await served.client.post(path, json=chat("demo-echo"), headers=headers)
+    seen = msgspec.json.decode(answer.json()["choices"][0]["message"]["content"])["headers"]
+    assert seen["authorization"] == f"Bearer {CREDENTIAL}"
+    assert seen["openai-beta"] == "some=thing"
+    assert "cookie" not in seen
+    assert "x-forwarded-for" not in seen
     assert world.key not in answer.text
 
 
