@@ -1,7 +1,8 @@
 """`manage.py apply`: providers, models, prices, organizations and keys, declared in a file.
 
 reading.py knows YAML and lines, grammar.py the words, entries.py the values, checking.py what must
-not be contradicted, applying.py the rows. A file is read and checked as a whole before the first
+not be contradicted, applying.py the rows, exporting.py writes rows as a
+file. A file is read and checked as a whole before the first
 row is written, and is written as a whole or not at all.
 """
 
@@ -11,10 +12,11 @@ from django.db import connection, transaction
 
 from gateway.declaration.applying import Report, write
 from gateway.declaration.checking import check
+from gateway.declaration.exporting import export
 from gateway.declaration.grammar import read_declaration
 from gateway.declaration.reading import DeclarationError, Problem, Problems
 
-__all__ = ["DeclarationError", "Problem", "Report", "apply"]
+__all__ = ["DeclarationError", "Problem", "Report", "apply", "export"]
 
 
 def apply(text: str, *, dry_run: bool = False) -> Report:

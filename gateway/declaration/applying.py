@@ -20,11 +20,10 @@ from billing.models import Quota
 from billing.prices import add_price, figures_of
 from billing.pricing import format_usd
 from billing.quotas import QuotaFields, set_quota
-from gateway.credentials import CredentialError, open_sealed, seal
+from gateway.credentials import CredentialError, Secret, open_sealed, seal
 from gateway.declaration.checking import find_keys, find_price
 from gateway.declaration.entries import (
     Declaration,
-    DeclaredCredential,
     Entry,
     HolderEntry,
     ModelEntry,
@@ -68,10 +67,9 @@ def write(declaration: Declaration, report: Report) -> None:
 def _write_provider(entry: ProviderEntry, report: Report) -> None:
     provider = _put(Provider, {"name": entry.name}, entry, f"provider {entry.name}", report)
     current = provider.credentials.first()
-    if entry.credential is not None and not _is_same(current, entry.credential):
-        provider.credentials.create(
-            sealed=seal(entry.credential.secret.reveal()), source=entry.credential.source
-        )
+    secret = entry.credential.secret if entry.credential is not None else None
+    if entry.credential is not None and secret is not None and not _is_same(current, secret):
+        provider.credentials.create(sealed=seal(secret.reveal()), source=entry.credential.source)
         sign, verb = ("~", "replaced") if current else ("+", "set")
         report.changes.append(
             f"{sign} credential at {entry.name}: {verb} from {entry.credential.source}"
@@ -246,10 +244,10 @@ def _show(value: object) -> str:
     return shown[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def _is_same(current: Credential | None, declared: DeclaredCredential) -> bool:
+def _is_same(current: Credential | None, declared: Secret) -> bool:
     if current is None:
         return False
     try:
-        return open_sealed(current.sealed) == declared.secret
+        return open_sealed(current.sealed) == declared
     except CredentialError:
         return False

@@ -20,10 +20,11 @@ from gateway.declaration.entries import (
     ModelEntry,
     PriceEntry,
     ProjectEntry,
+    ProviderEntry,
     QuotaEntry,
 )
 from gateway.declaration.reading import Problems
-from gateway.models import Model, Provider
+from gateway.models import Credential, Model, Provider
 
 
 def check(declaration: Declaration, problems: Problems) -> None:
@@ -31,6 +32,8 @@ def check(declaration: Declaration, problems: Problems) -> None:
     _check_twice(declaration.providers, "provider", problems)
     _check_twice(declaration.models, "model", problems)
     _check_twice(declaration.organizations, "organization", problems)
+    for provider in declaration.providers:
+        _check_credential(provider, problems)
     for model in declaration.models:
         _check_routes(model, _names(Provider, declaration.providers), problems)
         if model.price is not None:
@@ -56,6 +59,18 @@ def find_keys(organization: str, project: str, name: str) -> list[ApiKey]:
         project__organization__slug=organization, project__slug=project, name=name
     )
     return sorted(keys, key=lambda key: key.status == ApiKey.Status.REVOKED)
+
+
+def _check_credential(provider: ProviderEntry, problems: Problems) -> None:
+    declared = provider.credential
+    if declared is None or declared.secret is not None:
+        return
+    if not Credential.objects.filter(provider__name=provider.name).exists():
+        problems.add(
+            provider.line,
+            f"credential: provider {provider.name!r} has none stored in this database, and an "
+            'exported file holds no secret: write "env:NAME" or "literal:TEXT"',
+        )
 
 
 def _check_routes(model: ModelEntry, providers: set[str], problems: Problems) -> None:

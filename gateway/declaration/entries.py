@@ -27,9 +27,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class DeclaredCredential:
-    """A provider's secret and where it came from, which never quotes it."""
+    """A provider's secret and where it came from, which never quotes it. Without a secret the one
+    that is stored is meant."""
 
-    secret: Secret
+    secret: Secret | None
     source: str
 
 

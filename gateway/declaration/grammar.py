@@ -56,6 +56,8 @@ from gateway.upstream import check_base_url
 MAX_TOKENS = 2**40
 MAX_TIMEOUT_MS = 86_400_000
 MAX_SMALL = 32_767
+# What an export says where a credential came from no environment variable.
+STORED = "stored"
 
 
 def read_declaration(source: str, problems: Problems) -> Declaration:
@@ -186,8 +188,13 @@ def read_base_url(node: yaml.Node, problems: Problems) -> str:
 
 
 def read_credential(node: yaml.Node, problems: Problems) -> DeclaredCredential:
-    """Read `env:NAME` or `literal:TEXT`. No message quotes the secret, nor what may be one."""
+    """Read `env:NAME`, `literal:TEXT`, or `stored`: the secret that the database has.
+
+    No message quotes the secret, nor what may be one.
+    """
     kind, _, rest = (node.value if isinstance(node, yaml.ScalarNode) else "").partition(":")
+    if (kind, rest) == (STORED, ""):
+        return DeclaredCredential(None, STORED)
     if kind == "env":
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):
             raise Unreadable("env: must be followed by the name of an environment variable")
