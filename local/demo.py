@@ -33,7 +33,7 @@ def declare_demo(folder: DataFolder, *, provider_url: str) -> None:
         folder.add_assignments({"DEMO_EMAIL": OPERATOR, "DEMO_PASSWORD": password})
         make_operator(OPERATOR, password)
     apply_declaration(folder.path, compose_declaration(provider_url))
-    if "DEMO_KEY" not in known:
+    if not is_usable(known.get("DEMO_KEY", "")):
         folder.add_assignments({"DEMO_KEY": issue_key()})
 
 
@@ -81,6 +81,22 @@ def make_operator(email: str, password: str) -> None:
     else:  # An earlier start was cut off after it made the login.
         operator.set_password(password)
         operator.save()
+
+
+def is_usable(plaintext: str) -> bool:
+    """False for a key that was never made, or ended since: what is printed has to work."""
+    from django.conf import settings
+
+    from accounts.errors import MalformedKey
+    from accounts.keys import parse
+    from accounts.models import ApiKey
+
+    try:
+        found = parse(plaintext, [settings.KEY_PREFIX, *settings.OLD_KEY_PREFIXES])
+    except MalformedKey:
+        return False
+    active = ApiKey.Status.ACTIVE
+    return ApiKey.objects.filter(public_id=found.public_id, status=active).exists()
 
 
 def issue_key() -> str:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import psycopg
 import pytest
 
 from local.children import wait_until
-from tests.local.running import Run, list_processes_of, running
+from tests.local.running import Run, fail_to_run, list_processes_of, running
 from tests.servers import make_reachable_folder
 
 
@@ -91,6 +92,28 @@ def test_a_second_start_keeps_login_key_and_data(data_dir: Path) -> None:
     with running(data_dir) as second:
         assert second.read_demo() == demo
         assert "usage" in call(second, demo["DEMO_KEY"])
+
+
+def test_a_revoked_demo_key_is_followed_by_one_that_works(data_dir: Path) -> None:
+    with running(data_dir) as first:
+        old = first.read_demo()["DEMO_KEY"]
+        public_id = old.partition("_")[2][:12]
+        assert first.manage("revoke_key", public_id).returncode == 0
+    with running(data_dir) as second:
+        new = second.read_demo()["DEMO_KEY"]
+        assert new != old
+        assert "usage" in call(second, new)
+
+
+def test_a_database_of_a_newer_version_is_told(data_dir: Path) -> None:
+    with running(data_dir) as run, psycopg.connect(str(run.read_running()["DATABASE_URL"])) as db:
+        db.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('billing', '9000', now())"
+        )
+    said = fail_to_run(data_dir)
+    assert said.startswith("The database was migrated by a newer Tollgate (billing.9000")
+    assert said.count("\n") == 1
+    assert list_processes_of(data_dir) == []
 
 
 def test_an_end_while_it_starts_leaves_nothing_running(data_dir: Path) -> None:
