@@ -156,11 +156,7 @@ class UpstreamAnswer:
         if self._ended:
             raise self._failure or StopAsyncIteration
         assert self._chunks is not None, "send() comes first"
-        chunk = await self._step(anext(self._chunks, None))
-        if chunk is None:
-            self._end()
-            raise StopAsyncIteration
-        return chunk
+        return await self._step(self._chunks.__anext__())
 
     async def read(self, limit_bytes: int) -> bytes:
         """Read the rest. Raises UpstreamTooLarge, and reads no further, past the limit."""
@@ -205,7 +201,7 @@ class UpstreamAnswer:
         It cancels the waiting task and this takes the cancellation back, as asyncio.timeout()
         does; a cancellation from elsewhere passes.
         """
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         cancelling = task.cancelling()
         self._task = task
@@ -217,6 +213,9 @@ class UpstreamAnswer:
                 self.abort()
                 raise
             raise self._failure from None
+        except StopAsyncIteration:
+            self._end()
+            raise
         except Exception as error:
             translated = translate_error(error, sent=self.sent)
             if translated is None:

@@ -47,11 +47,13 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
         self._tls = tls
         self._connector: aiohttp.TCPConnector | None = None
         self._origins: dict[tuple[str, bytes], aiohttp.ClientRequest] = {}
-        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+        # What was used before, with what tells whether something waits there to be read.
+        self._used: weakref.WeakKeyDictionary[ResponseHandler, select.poll]
+        self._used = weakref.WeakKeyDictionary()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         request.extensions["sent"] = False
-        head, body = write_head(request), await request.aread()
+        head, body = write_head(request), await _read_body(request)
         connection = await self._connect(request)
         try:
             protocol = _open_protocol(connection)
@@ -84,10 +86,13 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
                 raise httpx2.ConnectTimeout(f"no connection within {seconds} s") from error
             protocol = connection.protocol
             assert protocol is not None
-            if protocol not in self._used:
-                self._used.add(protocol)
+            poll = self._used.get(protocol)
+            if poll is None:
+                self._used[protocol] = _make_poll(protocol)
                 return connection
-            if _is_quiet(protocol):
+            # A byte that waits on an idle connection is its end, or an answer that nobody asked
+            # for (such as a late 408), which would be taken for the answer to this request.
+            if not protocol.should_close and not poll.poll(0):
                 return connection
             _abort(connection)
 
@@ -180,6 +185,12 @@ def write_head(request: httpx2.Request) -> bytes:
     return head + b"\r\n"
 
 
+async def _read_body(request: httpx2.Request) -> bytes:
+    if isinstance(request.stream, httpx2.ByteStream):
+        return b"".join(request.stream)
+    return await request.aread()
+
+
 def _open_protocol(connection: Connection) -> ResponseHandler:
     protocol = connection.protocol
     if protocol is None or protocol.transport is None:
@@ -208,17 +219,11 @@ def _limit_connecting(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(connect=seconds)
 
 
-def _is_quiet(protocol: ResponseHandler) -> bool:
-    """Say whether a connection that was used before is open and silent.
-
-    A byte that waits there is its end, or an answer that nobody asked for (such as a late 408),
-    which would be taken for the answer to the next request.
-    """
-    if protocol.transport is None or protocol.should_close:
-        return False
+def _make_poll(protocol: ResponseHandler) -> select.poll:
     poll = select.poll()
-    poll.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return not poll.poll(0)
+    if protocol.transport is not None:
+        poll.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return poll
 
 
 def _abort(connection: Connection) -> None:
