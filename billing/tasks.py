@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.connections import conninfo_of
-from billing import partitions, rollups
+from billing import partitions, refusals, rollups, status
 from billing.ledger.processes import reap_ended_processes
 
 
@@ -22,6 +22,16 @@ def fold_usage() -> None:
 @shared_task(name="billing.make_partitions")
 def make_partitions() -> None:
     partitions.make_partitions(connection, today=datetime.now(UTC).date())
+
+
+@shared_task(name="billing.check_ledger")
+def check_ledger() -> None:
+    status.record_check(connection)
+
+
+@shared_task(name="billing.trim_refusals")
+def trim_refusals() -> None:
+    refusals.trim_refusals(connection)
 
 
 @shared_task(name="billing.reap_processes")

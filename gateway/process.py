@@ -38,6 +38,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """What a gateway process is told from outside; see docs/SETTINGS.md."""
 
     conninfo: str
+    redis_url: str
     data_folder: Path
     key_prefixes: Sequence[str]
     peppers: Mapping[int, bytes]
@@ -54,6 +55,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
         return cls(
             conninfo=conninfo_of(connection.settings_dict),
+            redis_url=settings.REDIS_URL,
             data_folder=settings.TOLLGATE_DATA,
             key_prefixes=(settings.KEY_PREFIX, *settings.OLD_KEY_PREFIXES),
             peppers=settings.KEY_PEPPERS,
@@ -77,6 +79,7 @@ class GatewayProcess:
         self.quotas = QuotaBook()
         self.ledger = Ledger(
             configuration.conninfo,
+            redis_url=configuration.redis_url,
             spool_root=configuration.data_folder / "spool",
             spool_max_bytes=configuration.spool_max_bytes,
         )

@@ -36,6 +36,10 @@ def start_missing_servers() -> None:
         if "REDIS_URL" not in os.environ:
             _started.append(Valkey(folder, durable=False))
             os.environ["REDIS_URL"] = _started[-1].start()
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:  # Each has a test database of its own in PostgreSQL, and so it has here.
+        number = 1 + int(worker.removeprefix("gw")) % 15
+        os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{number}"
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
     os.environ.setdefault("KEY_PEPPERS", f"1:{secrets.token_hex(32)}")
     os.environ.setdefault("CREDENTIAL_KEYS", Fernet.generate_key().decode())

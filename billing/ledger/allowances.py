@@ -64,6 +64,7 @@ class Window(Account):
     spent_until  time.monotonic(); until then what exceeds `left` is refused without asking
     recall       the limit was lowered, or others lack it: what lies idle goes back at once
     largest_need of the calls that drew here lately
+    is_rate      it is counted in Redis (rates.py), not in PostgreSQL
     """
 
     rule: QuotaRule
@@ -71,6 +72,7 @@ class Window(Account):
     ends_at: datetime
     ends_at_unix: float
     time_zone: str
+    is_rate: bool
     doubtful: bool = False
     recall: bool = False
     spent_until: float = 0.0
@@ -214,8 +216,10 @@ class Allowances:
 
 def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
     starts_at, ends_at = period(rule.window, at, time_zone)
+    is_rate = rule.unit == "concurrency" or rule.window == "minute"
     return Window(
-        window=0,
+        window=-rule.id if is_rate else 0,  # What is not in PostgreSQL has no row to be found.
+        is_rate=is_rate,
         rule=rule,
         starts_at=starts_at,
         ends_at=ends_at,

@@ -18,8 +18,9 @@ import psycopg
 
 from billing.ledger import core
 from billing.ledger.allowances import Allowances, Claim, Unavailable, Waiter, Window, spent
-from billing.ledger.core import NOT_DRAWN
+from billing.ledger.core import NOT_DRAWN, Want
 from billing.ledger.database import AWAY, Database
+from billing.ledger.rates import Rates
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,11 @@ _DRAW = (
 class DrawTask:
     """Serves the queue of one process's allowances."""
 
-    def __init__(self, database: Database, allowances: Allowances, *, process: str) -> None:
+    def __init__(
+        self, database: Database, rates: Rates, allowances: Allowances, *, process: str
+    ) -> None:
         self._database = database
+        self._rates = rates
         self._allowances = allowances
         self._process = process
         self._quiet: dict[Window, tuple[tuple[int, int, int], float]] = {}
@@ -68,8 +72,10 @@ class DrawTask:
             allowances.queue.clear()
             allowances.round_started = asyncio.get_running_loop().time()
             try:
-                async with self._database.connection() as connection:
-                    await self._round(connection, batch)
+                batch = await self._draw_rates(batch)
+                if batch:
+                    async with self._database.connection() as connection:
+                        await self._round(connection, batch)
             except (psycopg.Error, *AWAY) as error:
                 self._fail(batch, error)
             finally:
@@ -79,8 +85,11 @@ class DrawTask:
     async def give_back(self, *, everything: bool = False) -> None:
         """Return what lies idle: of ended windows at once, of others after IDLE_SECONDS."""
         self._allowances.is_recalled = False
-        idle = sorted(self._idle(everything=everything), key=lambda window: window.window)
+        found = self._idle(everything=everything)
+        await self._rates.give_back(window for window in found if window.is_rate)
+        idle = [window for window in found if not window.is_rate]
         if idle:
+            idle.sort(key=lambda window: window.window)
             amounts = [window.free for window in idle]
             for window, amount in zip(idle, amounts, strict=True):
                 core.credit(window, window.granted - amount)
@@ -95,12 +104,42 @@ class DrawTask:
         ended = self._allowances.ended
         ended[:] = [w for w in ended if w.held or w.pending or w.amount or w.waiting]
 
+    async def _draw_rates(self, batch: list[Waiter]) -> list[Waiter]:
+        """Draw from rate windows first; return the calls that need windows in PostgreSQL too."""
+        claims = [[c for c in w.claims if c.account.is_rate and c.need >= 0] for w in batch]
+        windows = list(dict.fromkeys(claim.account for some in claims for claim in some))
+        if not windows:
+            return batch
+        places = {window: position for position, window in enumerate(windows)}
+        limited = [(waiter, some) for waiter, some in zip(batch, claims, strict=True) if some]
+        wants = [[Want(places[w], need, _wish(w, need)) for w, need in some] for _, some in limited]
+        refused = dict(
+            zip((id(w) for w, _ in limited), await self._rates.draw(windows, wants), strict=True)
+        )
+        rest = []
+        for waiter in batch:
+            position = refused.get(id(waiter))
+            if position is not None:
+                self._conclude(waiter, windows[position])
+            elif all(claim.account.is_rate for claim in waiter.claims):
+                self._conclude(waiter, None)
+            else:
+                rest.append(waiter)
+        return rest
+
     async def _round(self, connection: Connection, batch: Sequence[Waiter]) -> None:
         """Serve a batch of waiting calls: open their windows, draw, and let them go in order."""
-        windows = {claim.account: None for waiter in batch for claim in waiter.claims}
+        windows = dict.fromkeys(
+            c.account for waiter in batch for c in waiter.claims if not c.account.is_rate
+        )
         await self._open(connection, [window for window in windows if not window.window])
         await self._clear_doubts(connection, [window for window in windows if window.doubtful])
-        drawn_from = {c.account for waiter in batch for c in waiter.claims if c.need != NOT_DRAWN}
+        drawn_from = {
+            claim.account
+            for waiter in batch
+            for claim in waiter.claims
+            if claim.need != NOT_DRAWN and not claim.account.is_rate
+        }
         ordered = sorted(drawn_from, key=lambda window: window.window)
         refused_by = await self._draw(connection, ordered, batch) if ordered else [0] * len(batch)
         for waiter, position in zip(batch, refused_by, strict=True):
@@ -130,7 +169,9 @@ class DrawTask:
         busy = [
             window
             for window in self._allowances.current.values()
-            if 0 < window.ends_at_unix - now_unix < AHEAD_SECONDS and self._is_busy(window, now)
+            if 0 < window.ends_at_unix - now_unix < AHEAD_SECONDS
+            and not window.is_rate
+            and self._is_busy(window, now)
         ]
         made = [self._allowances.prepare(window, time_zone=window.time_zone) for window in busy]
         upcoming = [window for window in made if window is not None]
@@ -165,7 +206,7 @@ class DrawTask:
             (number, window, need)
             for number, waiter in enumerate(batch, start=1)
             for window, need in waiter.claims
-            if need != NOT_DRAWN
+            if need != NOT_DRAWN and not window.is_rate
         ]
         parameters = [
             self._process,
@@ -219,6 +260,7 @@ class DrawTask:
         """Say whether other processes have drawn anything that they might give back for it."""
         return (
             not waiter.has_asked
+            and not refusing.is_rate
             and not waiter.future.done()
             and refusing.drawn > refusing.amount
             and time.monotonic() >= refusing.spent_until
@@ -272,6 +314,8 @@ class DrawTask:
             before, since = self._quiet.get(window, (state, now))
             quiet[window] = (state, since if before == state else now)
             is_over = everything or window.recall or window.ends_at_unix <= now_unix
+            # A free place among the calls at once is of use elsewhere right now.
+            is_over |= window.rule.unit == "concurrency"
             is_quiet = is_over or now - quiet[window][1] >= IDLE_SECONDS
             if is_quiet and window.free > 0 and not window.waiting and not window.doubtful:
                 idle.append(window)
@@ -282,7 +326,8 @@ class DrawTask:
 def _wish(window: Window, need: int) -> int:
     """Say how much to draw if there is plenty: the first time the need, then much more."""
     window.largest_need = max(need, window.largest_need)
-    return need if window.granted == 0 else need * GROWTH
+    is_first = window.granted == 0
+    return need if is_first or window.rule.unit == "concurrency" else need * GROWTH
 
 
 def _nobody() -> asyncio.Future[None]:

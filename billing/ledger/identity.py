@@ -17,6 +17,7 @@ from billing.ledger import late, processes
 from billing.ledger.allowances import Allowances
 from billing.ledger.database import AWAY, Database
 from billing.ledger.draws import DrawTask
+from billing.ledger.rates import Rates, connect
 from billing.ledger.settler import Settler
 from billing.ledger.spool import Spool
 from billing.usage import new_id
@@ -27,12 +28,15 @@ log = logging.getLogger(__name__)
 class Process:
     """Named by a UUIDv7 of its own. `open_holds` counts the attempts that have not ended."""
 
-    def __init__(self, conninfo: str, *, spool_root: Path, spool_max_bytes: int) -> None:
+    def __init__(
+        self, conninfo: str, *, redis_url: str, spool_root: Path, spool_max_bytes: int
+    ) -> None:
         self.id = new_id()
         self.spool = Spool(spool_root / self.id, max_bytes=spool_max_bytes)
         self.allowances = Allowances()
         self.database = Database(conninfo, name="tollgate draws")
-        self.draws = DrawTask(self.database, self.allowances, process=self.id)
+        self.rates = Rates(connect(redis_url), process=self.id)
+        self.draws = DrawTask(self.database, self.rates, self.allowances, process=self.id)
         self.settler = Settler(
             Database(conninfo, name="tollgate settlement"), process=self.id, spool=self.spool
         )
@@ -47,6 +51,7 @@ class Process:
         async with self.database.connection() as connection:
             await processes.register(connection, self.id)
             self.draws.processes = await processes.count_alive(connection)
+        self.rates.processes = self.draws.processes
         self._extend_lease(started)
         self._tasks = [
             asyncio.create_task(self.settler.run(), name="settle"),
@@ -72,6 +77,7 @@ class Process:
             task.cancel()
         self.database.drop()
         self.settler.database.drop()
+        await self.rates.close()
         self.spool.close(remove=True)
 
     async def _end(self) -> None:
@@ -112,10 +118,12 @@ class Process:
 
     async def _renew(self) -> None:
         started = time.monotonic()
-        held = {w.window: w.held + w.pending for w in self.allowances.all() if w.window}
+        await self.rates.refresh(self.allowances.all())
+        held = {w.window: w.held + w.pending for w in self.allowances.all() if w.window > 0}
         async with self.database.connection() as connection:
             alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
             self.draws.processes = max(await processes.count_alive(connection), 1)
+            self.rates.processes = self.draws.processes
         if alive:
             self._extend_lease(started)
         else:

@@ -36,7 +36,7 @@ from billing.ledger.identity import Process
 from billing.ledger.settler import Finished
 from billing.ledger.spool import DONE, SEEN, VOID
 from billing.quotas import QuotaRule
-from billing.usage import UsageEvent
+from billing.usage import UsageEvent, UsageSource
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,12 @@ _encode = msgspec.json.Encoder().encode
 class Hold:
     """What an attempt may use, taken from the allowances of one process. Ends once."""
 
-    __slots__ = ("attempt", "claims", "is_open", "process")
+    __slots__ = ("attempt", "claims", "is_open", "process", "rates")
 
     def __init__(self, process: Process, claims: Sequence[Claim]) -> None:
         self.process = process
-        self.claims = claims
+        self.claims = [claim for claim in claims if not claim.account.is_rate]
+        self.rates = [claim for claim in claims if claim.account.is_rate]
         self.attempt = ""
         self.is_open = True
 
@@ -60,8 +61,11 @@ class Hold:
 class Ledger:
     """The ledger as one gateway process uses it."""
 
-    def __init__(self, conninfo: str, *, spool_root: Path, spool_max_bytes: int = 2**30) -> None:
+    def __init__(
+        self, conninfo: str, *, redis_url: str, spool_root: Path, spool_max_bytes: int = 2**30
+    ) -> None:
         self._conninfo = conninfo
+        self._redis_url = redis_url
         self._spool_root = spool_root
         self._spool_max_bytes = spool_max_bytes
         self._reads = Database(conninfo, name="tollgate reads")
@@ -124,6 +128,7 @@ class Ledger:
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
         core.use(hold.claims, event.window_amounts)
+        self._use_rates(hold, event)
         process.settler.add(Finished(event.id, payload, hold.claims, event.window_amounts))
 
     def take_back(self, hold: Hold) -> None:
@@ -183,7 +188,10 @@ class Ledger:
 
     async def _be_born(self) -> None:
         process = Process(
-            self._conninfo, spool_root=self._spool_root, spool_max_bytes=self._spool_max_bytes
+            self._conninfo,
+            redis_url=self._redis_url,
+            spool_root=self._spool_root,
+            spool_max_bytes=self._spool_max_bytes,
         )
         try:
             await process.start()
@@ -219,17 +227,38 @@ class Ledger:
         event.process = hold.process.id
         event.windows = [claim.account.window for claim in hold.claims]
         event.window_holds = [claim.need for claim in hold.claims]
-        event.window_amounts = [event.amount_in(claim.account.rule.unit) for claim in hold.claims]
+        event.window_amounts = [_amount(claim, event) for claim in hold.claims]
+
+    def _use_rates(self, hold: Hold, event: UsageEvent) -> None:
+        """End the claims on rates at once: nothing of theirs waits for a settlement."""
+        amounts = [_amount(claim, event) for claim in hold.rates]
+        core.use(hold.rates, amounts)
+        core.post(hold.rates, amounts)
+        for (window, need), amount in zip(hold.rates, amounts, strict=True):
+            if amount > need >= 0:
+                hold.process.rates.note_overrun(window, amount - need)
 
     def _release(self, hold: Hold) -> None:
         self._close(hold)
         core.release(hold.claims)
+        core.release(hold.rates)
 
     def _close(self, hold: Hold) -> None:
         if not hold.is_open:
             raise RuntimeError(f"the hold of attempt {hold.attempt} has ended already")
         hold.is_open = False
         hold.process.open_holds -= 1
+
+
+def _amount(claim: Claim, event: UsageEvent) -> int:
+    """Return what an attempt comes to in a window: its hold where nothing better is known, and
+    nothing in a number of calls at once, which only the running ones count in."""
+    unit = claim.account.rule.unit
+    if unit == "concurrency":
+        return 0
+    if event.usage_source is UsageSource.HELD and claim.need != core.NOT_DRAWN:
+        return claim.need
+    return event.amount_in(unit)
 
 
 async def _see_off(process: Process) -> None:

@@ -9,7 +9,7 @@ scopes by number, so nothing here points up to the gateway. Amounts of money are
 from __future__ import annotations
 
 from billing.models.facts import Adjustment, Refusal, RejectedEvent, SettlementConflict, UsageEvent
-from billing.models.ledger import Allowance, GatewayProcess, QuotaWindow
+from billing.models.ledger import Allowance, GatewayProcess, LedgerCheck, QuotaWindow
 from billing.models.rollups import Rollup, RollupDelta, RollupTag, RollupTagDelta
 from billing.models.rules import Price, Quota
 
@@ -17,6 +17,7 @@ __all__ = [
     "Adjustment",
     "Allowance",
     "GatewayProcess",
+    "LedgerCheck",
     "Price",
     "Quota",
     "QuotaWindow",

@@ -58,6 +58,7 @@ class UsageEvent(models.Model):
         indexes = [
             models.Index(fields=["organization", "-id"], name="usage_event_by_organization"),
             models.Index(fields=["key", "-id"], name="usage_event_by_key"),
+            models.Index(fields=["process", "process_seq"], name="usage_event_by_process"),
         ]
 
     def __str__(self) -> str:

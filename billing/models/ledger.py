@@ -5,6 +5,7 @@ Only ledger/ writes these, in its own SQL.
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -53,6 +54,8 @@ class GatewayProcess(models.Model):
     finished = models.BigIntegerField(
         db_default=0, help_text="Attempts that ended here; as many events carry a process_seq."
     )
+    report = models.JSONField(null=True, help_text="How it said that it is, at reported_at.")
+    reported_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "gateway_process"
@@ -81,3 +84,23 @@ class Allowance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} of window {self.window_id}"
+
+
+class LedgerCheck(models.Model):
+    """What a check of the whole ledger found; the fields are those of check.Findings."""
+
+    at = models.DateTimeField(db_default=models.functions.Now())
+    seconds = models.FloatField()
+    differences = ArrayField(models.TextField())
+    windows = models.BigIntegerField()
+    events = models.BigIntegerField()
+    adjustments = models.BigIntegerField()
+    conflicts = models.BigIntegerField()
+    rejected = models.BigIntegerField()
+
+    class Meta:
+        db_table = "ledger_check"
+        indexes = [models.Index(fields=["at"], name="ledger_check_by_time")]
+
+    def __str__(self) -> str:
+        return f"{len(self.differences)} differences at {self.at}"

@@ -66,10 +66,13 @@ class Rollup(RollupColumns):
                 name="rollup_unique",
             )
         ]
+        indexes = [models.Index(fields=["quarter"], name="rollup_by_quarter")]
 
 
 class RollupDelta(RollupColumns):
     """What a settlement adds to rollups, appended with it and folded in later."""
+
+    at = models.DateTimeField(db_default=models.functions.Now())
 
     class Meta:
         db_table = "rollup_delta"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from django.conf import settings
 
 from accounts.changes import Follower
 from billing.ledger.allowances import Need
@@ -52,7 +53,7 @@ async def make_rule(
 
 
 async def start_ledger(dsn: str, root: Path) -> Ledger:
-    ledger = Ledger(dsn, spool_root=root)
+    ledger = Ledger(dsn, redis_url=settings.REDIS_URL, spool_root=root)
     await ledger.start()
     return ledger
 
