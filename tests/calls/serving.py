@@ -45,6 +45,7 @@ def configure(dsn: str, folder: Path, **changes: Any) -> Configuration:
     return Configuration(
         **{
             "conninfo": dsn,
+            "redis_url": settings.REDIS_URL,
             "data_folder": folder,
             "key_prefixes": ("tg",),
             "peppers": settings.KEY_PEPPERS,
