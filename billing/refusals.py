@@ -46,7 +46,7 @@ FROM json_to_recordset(%s::json) AS r (call_id uuid, at float8, organization big
 """
 _TRIM = """
 DELETE FROM refusal WHERE id = ANY (ARRAY(
-    SELECT id FROM refusal WHERE at < now() - %s ORDER BY at LIMIT %s
+    SELECT id FROM refusal WHERE at < now() - make_interval(secs => %s) ORDER BY at LIMIT %s
 ))
 """
 
@@ -58,10 +58,10 @@ async def store_refusals(connection: AsyncConnection[Any], samples: Sequence[Sam
 
 def trim_refusals(connection: BaseDatabaseWrapper) -> int:
     """Delete what is older than KEPT, in small transactions; return how many rows."""
-    trimmed = 0
+    trimmed: int = 0
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(_TRIM, [KEPT, TRIMMED_AT_ONCE])
-            trimmed += cursor.rowcount
+            cursor.execute(_TRIM, [KEPT.total_seconds(), TRIMMED_AT_ONCE])
+            trimmed += int(cursor.rowcount)
             if cursor.rowcount < TRIMMED_AT_ONCE:
                 return trimmed

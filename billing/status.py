@@ -114,7 +114,7 @@ SELECT provider, model, sum(attempts)::bigint,
     {_SUMS.format("first_byte_hist")}, {_SUMS.format("total_hist")}
 FROM rollup WHERE quarter > %s - interval '75 minutes'
 GROUP BY provider, model ORDER BY provider, model LIMIT 500
-"""  # noqa: S608 - as above.
+"""
 
 
 def read_routes(connection: BaseDatabaseWrapper, *, now: datetime) -> list[RouteHealth]:

@@ -13,6 +13,7 @@ OF_NOBODY = {
     "accounts.Organization",
     "billing.Price",
     "billing.GatewayProcess",
+    "billing.LedgerCheck",
     "gateway.Provider",
     "gateway.Credential",
     "gateway.Model",
