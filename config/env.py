@@ -11,6 +11,8 @@ import base64
 import ipaddress
 import json
 import os
+import sys
+import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,6 +72,23 @@ def address(name: str, default: str | None = None, *, schemes: Collection[str]) 
         shown = " or ".join(f"{scheme}://" for scheme in schemes)
         raise BadSetting(f"{name} is not an address that begins with {shown} and names a host.")
     return value
+
+
+def optional_address(name: str, *, schemes: Collection[str]) -> str:
+    """Read a URL that may be missing; '' then."""
+    return address(name, schemes=schemes) if os.environ.get(name, "").strip() else ""
+
+
+def default_log_format() -> str:
+    """Return what suits whoever reads: a person at a terminal, or a collector of logs."""
+    return "text" if sys.stderr.isatty() else "json"
+
+
+def version() -> str:
+    """Return the version of this project."""
+    with (BASE_DIR / "pyproject.toml").open("rb") as file:
+        found: str = tomllib.load(file)["project"]["version"]
+    return found
 
 
 def secret(name: str) -> str:

@@ -12,6 +12,7 @@ django_stubs_ext.monkeypatch()
 env.adopt_running_servers()
 
 BASE_DIR = env.BASE_DIR
+VERSION = env.version()
 TOLLGATE_DATA = env.data_folder()
 
 HOST = env.text("HOST", "127.0.0.1")
@@ -30,6 +31,12 @@ KEY_PREFIX = env.key_prefix("KEY_PREFIX", "tg")
 OLD_KEY_PREFIXES = env.key_prefixes("OLD_KEY_PREFIXES")
 KEY_PEPPERS = env.peppers("KEY_PEPPERS")
 CREDENTIAL_KEYS = env.fernet_keys("CREDENTIAL_KEYS")
+LOG_FORMAT = env.choice("LOG_FORMAT", env.default_log_format(), {"json", "text"})
+LOG_CALLS = env.boolean("LOG_CALLS", default=False)
+METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS", "127.0.0.0/8,::1/128")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.optional_address(
+    "OTEL_EXPORTER_OTLP_ENDPOINT", schemes=("http", "https")
+)
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
 REDIS_URL = env.address("REDIS_URL", schemes=("redis", "rediss", "unix"))
 
@@ -124,15 +131,18 @@ CELERY_BEAT_SCHEDULE = {
     "reap processes": {"task": "billing.reap_processes", "schedule": 10.0},
     "make partitions": {"task": "billing.make_partitions", "schedule": 3600.0},
     "trim the change log": {"task": "accounts.trim_change_log", "schedule": 3600.0},
+    "check the ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
+    "trim refusals": {"task": "billing.trim_refusals", "schedule": 3600.0},
 }
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "config.logs.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "aiohttp": {"level": "WARNING"},

@@ -29,8 +29,10 @@ from gateway import endpoints, errors
 from gateway.caller import Caller, HungUp
 from gateway.dialects import OPENAI_CHAT
 from gateway.errors import GatewayError, LedgerAway, MethodNotAllowed, UnknownEndpoint
+from gateway.exposition import Exposition
 from gateway.forwarding import forward
 from gateway.process import Configuration, GatewayProcess
+from gateway.tracing import CALL_ID
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,7 @@ class Gateway:
         process: GatewayProcess | None = None,
     ) -> None:
         self._pages = pages
+        self._exposition: Exposition | None = None
         self.process = process
 
     async def __call__(
@@ -116,6 +119,8 @@ class Gateway:
                 await self._call(scope, receive, send)
             elif path in {"/healthz", "/readyz"}:
                 await self._probe(path, send)
+            elif path == "/metrics" and scope["method"] == "GET":
+                await self._show_metrics(Caller(scope, receive, send, call_id=new_id()))
             elif self._pages is not None:
                 await self._pages(scope, receive, send)
             else:
@@ -130,14 +135,17 @@ class Gateway:
         caller = Caller(scope, receive, send, call_id=new_id())
         process = self.process
         assert process is not None, "the server runs the lifespan first"
+        CALL_ID.set(caller.call_id)
         try:
             await find_endpoint(caller).answer(process, caller)
         except GatewayError as error:
+            process.note_refusal(caller, error)
             await refuse(caller, error)
         except HungUp:
             log.debug("call %s: the caller left before its request was whole", caller.call_id)
         except Exception:
             log.exception("call %s failed in the gateway", caller.call_id)
+            process.note_refusal(caller, GatewayError())
             await refuse(caller, GatewayError())
 
     async def _probe(self, path: str, send: ASGISendCallable) -> None:
@@ -158,6 +166,15 @@ class Gateway:
         )
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
+    async def _show_metrics(self, caller: Caller) -> None:
+        """Give the figures to whom METRICS_ALLOWED_NETWORKS names; for others there are none."""
+        exposition = self._exposition
+        if exposition is None or not exposition.may_see(caller):
+            await refuse(caller, UnknownEndpoint(caller.method, caller.path))
+            return
+        headers = [(b"content-type", exposition.content_type), (b"cache-control", b"no-store")]
+        await caller.respond(200, headers, await exposition.render())
+
     async def _live(
         self, scope: LifespanScope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
@@ -167,12 +184,14 @@ class Gateway:
             if self.process is None:
                 self.process = GatewayProcess(Configuration.from_settings())
             await self.process.start()
+            self._exposition = Exposition(self.process)
         except Exception as error:
             log.exception("the gateway cannot start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self._exposition.close()
         await asyncio.shield(self.process.stop())
         await send({"type": "lifespan.shutdown.complete"})
 

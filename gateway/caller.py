@@ -1,7 +1,8 @@
 """The caller's side of a call: what it asked, over ASGI, and what it is told.
 
 Knows headers and bytes, and nothing of models or money. The key is taken out of the headers here
-and goes no further than `token`.
+and goes no further than `token`. Who it turned out to be, and the model that was asked for, are
+noted here for whoever explains a refusal later.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
 from accounts.addresses import Network, find_client
+from accounts.keyring import KeyRecord
 from gateway.errors import NotAuthenticated, TooLarge
 
 Headers = list[tuple[bytes, bytes]]
@@ -39,6 +41,8 @@ class Caller:
         self.call_id = call_id
         self.method = scope["method"]
         self.path = scope["path"]
+        self.key: KeyRecord | None = None
+        self.model = ""
         self.started = False  # The head of the answer is out: errors go into the body now.
         self._scope = scope
         self._receive = receive
@@ -63,6 +67,12 @@ class Caller:
                 )
             found = found or text
         return found
+
+    def secrets(self) -> list[str]:
+        """Return everything that was presented as a key, however it was written."""
+        headers = (b"authorization", b"x-api-key")
+        values = [v for name in headers for v in self.header_values(name)]
+        return [part for v in values for part in v.decode("latin-1").split()]
 
     def address(self, trusted_proxies: Sequence[Network]) -> str | None:
         """Return the caller's network address as far as it can be believed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,9 +35,19 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int
 
 
+class Ended(NamedTuple):
+    """An attempt that is over, and when it was sent, answered (0.0 for never) and over: by the
+    monotonic clock."""
+
+    event: UsageEvent
+    sent_at: float
+    head_at: float
+    ended_at: float
+
+
 class Call(msgspec.Struct, kw_only=True):
-    """One proxied request. `at` is Unix seconds and fixes windows and prices; `started` is
-    monotonic."""
+    """One proxied request. `at` is Unix seconds and fixes windows and prices; `started` and
+    `received` (the whole request was there) are monotonic."""
 
     id: str
     key: KeyRecord
@@ -47,7 +58,9 @@ class Call(msgspec.Struct, kw_only=True):
     rules: Sequence[QuotaRule]
     at: float
     started: float
+    received: float
     offers: Sequence[Offer] = ()
+    ended: list[Ended] = msgspec.field(default_factory=list)
 
     @property
     def held_ticks(self) -> int:
@@ -58,7 +71,7 @@ class Call(msgspec.Struct, kw_only=True):
 class Attempt:
     """One try of a call at one route. finish() or abandon() ends its hold, once."""
 
-    __slots__ = ("_ledger", "call", "event", "hold", "offer")
+    __slots__ = ("_head_at", "_ledger", "_sent_at", "call", "event", "hold", "offer")
 
     def __init__(self, ledger: Ledger, call: Call, hold: Hold) -> None:
         self._ledger = ledger
@@ -71,10 +84,12 @@ class Attempt:
         """Aim at a route. Nothing has left yet."""
         self.offer = offer
         self.event = describe(self.call, offer)
+        self._head_at = 0.0
 
     def send(self) -> None:
         """Record that it leaves now. Raises SpoolFull or Unavailable, having ended the hold."""
         self._ledger.send(self.hold, self.event)
+        self._sent_at = time.monotonic()
 
     def take_back(self) -> None:
         """Nothing left this machine after all; the hold may serve another route."""
@@ -91,7 +106,8 @@ class Attempt:
     def note_head(self, status: int) -> None:
         """The head of an answer has arrived."""
         self.event.http_status = status
-        self.event.first_byte_ms = self._elapsed_ms()
+        self._head_at = time.monotonic()
+        self.event.first_byte_ms = self._milliseconds(self._head_at)
 
     def see(self, metered: Metered) -> None:
         """Record how far a stream has come, so that a dead process's attempt is known that far."""
@@ -111,7 +127,8 @@ class Attempt:
         event = self.event
         event.outcome = outcome
         event.upstream_id = upstream_id[:200]
-        event.total_ms = self._elapsed_ms()
+        ended_at = time.monotonic()
+        event.total_ms = self._milliseconds(ended_at)
         if metered is not None and metered.usage is not None:
             self._use(metered.usage, source, metered.reported_cost_ticks)
         if event.cost_ticks > event.held_ticks and self.offer.price is not None:
@@ -123,6 +140,7 @@ class Attempt:
                 event.held_ticks,
             )
         self._ledger.finish(self.hold, event)
+        self.call.ended.append(Ended(event, self._sent_at, self._head_at, ended_at))
 
     def finish_unbilled(self, outcome: Outcome) -> None:
         """Settle at nothing: the provider refused and bills no refusal."""
@@ -143,8 +161,8 @@ class Attempt:
         price = self.offer.price
         return 0 if price is None else cost_ticks(price, usage)
 
-    def _elapsed_ms(self) -> int:
-        return int((time.monotonic() - self.call.started) * 1000)
+    def _milliseconds(self, until: float) -> int:
+        return int((until - self.call.started) * 1000)
 
 
 def describe(call: Call, offer: Offer) -> UsageEvent:

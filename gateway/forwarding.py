@@ -50,7 +50,9 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     key = process.authenticate(caller)
     require_endpoint(key, dialect.endpoint)
     body = await caller.read_body(process.configuration.max_body_bytes)
+    received = time.monotonic()
     request = dialect.read_request(body)
+    caller.model = request.model
     model = find_model(process, key, request.model)
     call = Call(
         id=caller.call_id,
@@ -68,6 +70,7 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
         ),
         at=time.time(),
         started=started,
+        received=received,
     )
     call.offers = find_offers(process, call, dialect)
     hold = await hold_for(process, call)
@@ -78,6 +81,8 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     except BaseException:
         attempt.abandon()
         raise
+    finally:
+        process.note_call(call)
 
 
 def require_endpoint(key: KeyRecord, endpoint: str) -> None:

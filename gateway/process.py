@@ -25,8 +25,13 @@ from billing.ledger.ledger import Ledger
 from billing.prices import PriceBook
 from billing.quotas import QuotaBook
 from gateway.caller import Caller
-from gateway.errors import NotFresh, ShuttingDown, refuse_key
+from gateway.calls import Call
+from gateway.errors import GatewayError, NotFresh, ShuttingDown, refuse_key
+from gateway.metrics import Meter
+from gateway.refusals import Refusals
+from gateway.reporting import Report, Reporter
 from gateway.routing import Catalog
+from gateway.tracing import Tracing, open_tracing
 from gateway.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -47,6 +52,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     upstream_allowed_networks: tuple[Network, ...]
     max_body_bytes: int
     spool_max_bytes: int
+    metrics_allowed_networks: tuple[Network, ...] = ()
+    logs_calls: bool = False
+    otlp_endpoint: str = ""
+    version: str = ""
 
     @classmethod
     def from_settings(cls) -> Configuration:
@@ -64,13 +73,23 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
             upstream_allowed_networks=settings.UPSTREAM_ALLOWED_NETWORKS,
             max_body_bytes=settings.MAX_BODY_BYTES,
             spool_max_bytes=settings.SPOOL_MAX_BYTES,
+            metrics_allowed_networks=settings.METRICS_ALLOWED_NETWORKS,
+            logs_calls=settings.LOG_CALLS,
+            otlp_endpoint=settings.OTEL_EXPORTER_OTLP_ENDPOINT,
+            version=settings.VERSION,
         )
 
 
 class GatewayProcess:
     """What the path of a call stands on. Belongs to one event loop."""
 
-    def __init__(self, configuration: Configuration, *, upstream: Upstream | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        upstream: Upstream | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.configuration = configuration
         self.keyring = Keyring(prefixes=configuration.key_prefixes, peppers=configuration.peppers)
         networks = configuration.upstream_allowed_networks
@@ -84,6 +103,10 @@ class GatewayProcess:
             spool_max_bytes=configuration.spool_max_bytes,
         )
         self.upstream = upstream or Upstream(allowed_networks=networks)
+        self.meter = Meter(logs_calls=configuration.logs_calls)
+        self.tracing = tracing or open_tracing(configuration.otlp_endpoint)
+        self.refusals = Refusals(key_prefixes=configuration.key_prefixes)
+        self.reporter = Reporter(configuration, self.refusals, self.report)
         self.is_closing = False
         self._follower = Follower(
             configuration.conninfo,
@@ -98,6 +121,7 @@ class GatewayProcess:
         await self.ledger.start()
         await self._follower.start()
         self._following = asyncio.create_task(self._follower.run(), name="follow the change log")
+        self.reporter.start()
         log.info("gateway process %s serves %d keys", self.ledger.process.id, len(self.keyring))
 
     async def stop(self) -> None:
@@ -108,6 +132,9 @@ class GatewayProcess:
         if self._following is not None:
             await self._following
         await self.upstream.close()
+        await self.reporter.close()
+        if self.tracing is not None:
+            await self.tracing.close()
 
     def check(self) -> None:
         """Raise what refuses every call now, if anything does."""
@@ -120,19 +147,57 @@ class GatewayProcess:
         """Return the key that this caller may use, or raise what refuses it."""
         address = caller.address(self.configuration.trusted_proxies)
         try:
-            return self.keyring.authenticate(caller.token(), now=time.time(), address=address)
+            key = self.keyring.authenticate(caller.token(), now=time.time(), address=address)
         except KeyRefused as refused:
             raise refuse_key(refused.code, str(refused)) from None
+        caller.key = key
+        return key
+
+    def note_call(self, call: Call) -> None:
+        """Count a call that is over, and trace it where that is wanted."""
+        self.meter.note_call(call)
+        if self.tracing is not None:
+            self.tracing.note_call(call)
+
+    def note_refusal(self, caller: Caller, error: GatewayError) -> None:
+        """Count an error, and keep a sample of it where it kept a call from being forwarded."""
+        if self.meter.note_refusal(error):
+            self.refusals.note(caller, error)
+
+    @property
+    def freshness_seconds_left(self) -> float:
+        return self._follower.fresh_until - time.monotonic()
+
+    @property
+    def lease_seconds_left(self) -> float:
+        return self.ledger.process.lease_ends - time.monotonic()
+
+    def report(self) -> Report:
+        """Return how this process is, for those who look after it."""
+        process = self.ledger.process
+        return Report(
+            process=process.id,
+            version=self.configuration.version,
+            fresh_seconds=round(self.freshness_seconds_left, 1),
+            queue=process.settler.depth,
+            spool_bytes=process.spool.size_bytes,
+            open_holds=process.open_holds,
+            degraded=self.degraded(),
+        )
 
     def degraded(self) -> list[str]:
-        """Name what is wrong, in stable words; an empty list when nothing is."""
+        """Name what is wrong; docs/guides/operating.md says what to do about each."""
+        return [name for name, holds in self.states().items() if holds]
+
+    def states(self) -> dict[str, bool]:
+        """Return everything that may be wrong, in stable words, and whether it is."""
         process = self.ledger.process
-        now = time.monotonic()
-        states = {
+        return {
             "shutting_down": self.is_closing,
-            "not_fresh": now > self._follower.fresh_until,
-            "lease_lost": now > process.lease_ends,
+            "not_fresh": self.freshness_seconds_left < 0,
+            "lease_lost": self.lease_seconds_left < 0,
             "spool_full": process.spool.is_full,
             "settlement_waits": process.settler.failing_since is not None,
+            "draws_wait": process.draws.failing or process.allowances.is_late,
+            "redis_away": process.rates.is_away or self.reporter.redis_is_away,
         }
-        return [name for name, holds in states.items() if holds]

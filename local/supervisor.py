@@ -37,7 +37,8 @@ class Supervisor:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._folder = DataFolder(options.data_dir)
-        self._env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        # People read these logs, and their warnings are repeated on the screen.
+        self._env = {"LOG_FORMAT": "text", **os.environ, "PYTHONUNBUFFERED": "1"}
         self._servers: list[Postgres | Valkey] = []
         self._services: list[Service] = []
         self._followers: dict[str, Follower] = {}

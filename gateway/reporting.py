@@ -1,0 +1,127 @@
+"""What a gateway process does beside its calls so that people can see: a task, once a second.
+
+It writes samples of refusals and, less often, how the process is; and it asks whether Redis is
+there. It has a connection of its own, waits for nobody's call and nobody's call waits for it: when
+the database is away, what it had is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from billing.ledger.database import AWAY, Database
+from billing.refusals import Sample, store_refusals
+from gateway.refusals import Refusals
+
+if TYPE_CHECKING:
+    from gateway.process import Configuration
+
+log = logging.getLogger(__name__)
+
+WRITE_SECONDS = 1.0
+REPORT_SECONDS = 5.0
+PING_SECONDS = 1.0
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process is, in its own words: a column of its row, for the operators' page."""
+
+    process: str
+    version: str
+    fresh_seconds: float
+    queue: int
+    spool_bytes: int
+    open_holds: int
+    degraded: list[str]
+
+
+class Reporter:
+    """Reports for one process, from start() to close()."""
+
+    def __init__(
+        self, configuration: Configuration, refusals: Refusals, report: Callable[[], Report]
+    ) -> None:
+        self.redis_is_away = False
+        self.lost = 0  # Refusals that could not be written.
+        self._refusals = refusals
+        self._report = report
+        self._database = Database(configuration.conninfo, name="tollgate reports")
+        self._redis: Redis | None = None
+        if configuration.redis_url:
+            self._redis = Redis.from_url(
+                configuration.redis_url,
+                socket_connect_timeout=PING_SECONDS,
+                socket_timeout=PING_SECONDS,
+            )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._run(), name="report"),
+            asyncio.create_task(self._watch_redis(), name="watch Redis"),
+        ]
+
+    async def close(self) -> None:
+        """Write what is left if that is quick, and end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        writing = asyncio.create_task(self._write(self._refusals.take(), None))
+        await asyncio.wait([writing], timeout=WRITE_SECONDS)
+        self._database.drop()
+        await writing
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    async def _run(self) -> None:
+        next_report = 0.0
+        while True:
+            samples, now = self._refusals.take(), time.monotonic()
+            report = self._report() if now >= next_report else None
+            if samples or report is not None:
+                # Shielded: a statement is never cancelled in the middle.
+                await asyncio.shield(self._write(samples, report))
+            if report is not None:
+                next_report = now + REPORT_SECONDS
+            await asyncio.sleep(WRITE_SECONDS)
+
+    async def _write(self, samples: Sequence[Sample], report: Report | None) -> None:
+        if not samples and report is None:
+            return
+        try:
+            async with self._database.connection() as connection:
+                if samples:
+                    await store_refusals(connection, samples)
+                if report is not None:
+                    await connection.execute(
+                        "UPDATE gateway_process SET report = %s, reported_at = clock_timestamp()"
+                        " WHERE id = %s",
+                        [Jsonb(msgspec.to_builtins(report)), report.process],
+                    )
+        except (psycopg.Error, *AWAY) as error:
+            self.lost += sum(sample.sampled for sample in samples)
+            log.debug("a report was dropped: %s", error)
+            self._database.drop()
+
+    async def _watch_redis(self) -> None:
+        """Background work waits while Redis is away; calls do not."""
+        while self._redis is not None:
+            is_away = True
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                await self._redis.ping()
+                is_away = False
+            if is_away != self.redis_is_away:
+                log.warning("Redis is %s", "away" if is_away else "back")
+                self.redis_is_away = is_away
+            await asyncio.sleep(REPORT_SECONDS)
