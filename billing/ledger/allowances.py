@@ -131,6 +131,8 @@ class Allowances:
         self.wake = asyncio.Event()
         self.is_recalled = False
         self.round_started: float | None = None
+        self.waiting = 0  # Calls that wait for a draw now, and that ever had to.
+        self.waits = 0
 
     def claims(self, needs: Iterable[Need], *, now: float, time_zone: str) -> list[Claim]:
         """Name the accounts of the windows that are open at `now` (Unix seconds)."""
@@ -149,11 +151,19 @@ class Allowances:
                 return False
         return core.hold(claims)
 
+    @property
+    def is_late(self) -> bool:
+        """Say whether the last draw has gone unanswered for longer than calls wait."""
+        started = self.round_started
+        return started is not None and (
+            asyncio.get_running_loop().time() - started > WAIT_SECONDS
+        )
+
     async def wait(self, claims: Sequence[Claim]) -> None:
         """Hold every claim after a draw. Raises Spent or Unavailable, having held nothing."""
         self._refuse_if_spent(claims)
         loop = asyncio.get_running_loop()
-        if self.round_started is not None and loop.time() - self.round_started > WAIT_SECONDS:
+        if self.is_late:
             raise Unavailable("the database has not answered the last draw")
         waiter = Waiter(claims, loop.create_future())
         for account, _ in claims:
@@ -162,9 +172,12 @@ class Allowances:
         self.wake.set()
         late = Unavailable("the database did not answer in time")
         timer = loop.call_later(WAIT_SECONDS, waiter.refuse, late)
+        self.waiting += 1
+        self.waits += 1
         try:
             await waiter.future
         finally:
+            self.waiting -= 1
             timer.cancel()
 
     def all(self) -> list[Window]:

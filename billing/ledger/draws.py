@@ -63,6 +63,7 @@ class DrawTask:
         self.process_ended = False
         self.processes = 1  # How many gateway processes are alive; renewals tell.
         self.draws = 0
+        self.failing = False  # The last round could not be had from the database.
 
     async def serve(self) -> None:
         """Draw until nobody waits. A database that is away refuses the callers, not the task."""
@@ -76,6 +77,7 @@ class DrawTask:
                 if batch:
                     async with self._database.connection() as connection:
                         await self._round(connection, batch)
+                    self.failing = False
             except (psycopg.Error, *AWAY) as error:
                 self._fail(batch, error)
             finally:
@@ -294,6 +296,7 @@ class DrawTask:
         if getattr(error, "sqlstate", None) == PROCESS_ENDED:
             self.process_ended = True
         else:
+            self.failing = True
             log.warning("a draw failed: %s", error)
             self._database.drop()
         for waiter in batch:

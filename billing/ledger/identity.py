@@ -124,6 +124,7 @@ class Process:
             alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
             self.draws.processes = max(await processes.count_alive(connection), 1)
             self.rates.processes = self.draws.processes
+        self.draws.failing = False
         if alive:
             self._extend_lease(started)
         else:

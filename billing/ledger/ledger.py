@@ -129,7 +129,8 @@ class Ledger:
         process.spool.note(DONE, event.id, payload)
         core.use(hold.claims, event.window_amounts)
         self._use_rates(hold, event)
-        process.settler.add(Finished(event.id, payload, hold.claims, event.window_amounts))
+        now = time.monotonic()
+        process.settler.add(Finished(event.id, payload, hold.claims, event.window_amounts, now))
 
     def take_back(self, hold: Hold) -> None:
         """Nothing of the attempt left this machine; the hold stays open for another one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,12 +29,14 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Finished(NamedTuple):
-    """A finished attempt: its id, its UsageEvent as JSON, and its claims with what was used."""
+    """A finished attempt: its id, its UsageEvent as JSON, its claims with what was used, and when
+    it finished by the monotonic clock."""
 
     attempt: str
     event: bytes
     claims: Sequence[Claim]
     amounts: Sequence[int]
+    at: float
 
 
 class Settler:
@@ -53,6 +56,11 @@ class Settler:
     @property
     def depth(self) -> int:
         return len(self._queue)
+
+    @property
+    def lag_seconds(self) -> float:
+        """Return how long the first in the queue has waited."""
+        return time.monotonic() - self._queue[0].at if self._queue else 0.0
 
     def add(self, finished: Finished) -> None:
         self._queue.append(finished)

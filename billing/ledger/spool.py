@@ -88,6 +88,11 @@ class Spool:
         return len(self._latest)
 
     @property
+    def oldest(self) -> str | None:
+        """Return the attempt that has been in here for longest; its id says since when."""
+        return next(iter(self._latest), None)
+
+    @property
     def is_full(self) -> bool:
         return self._full
 
