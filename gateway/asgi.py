@@ -142,7 +142,7 @@ class Gateway:
             process.note_refusal(caller, error)
             await refuse(caller, error)
         except HungUp:
-            log.debug("call %s: the caller left before its request was whole", caller.call_id)
+            log.debug("call %s: the caller left before it was answered", caller.call_id)
         except Exception:
             log.exception("call %s failed in the gateway", caller.call_id)
             process.note_refusal(caller, GatewayError())

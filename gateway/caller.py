@@ -24,7 +24,7 @@ FORWARDED = frozenset({b"openai-beta", b"anthropic-version", b"anthropic-beta"})
 
 
 class HungUp(Exception):
-    """The caller went away before its request was whole."""
+    """The caller went away before anything was answered."""
 
 
 class Caller:
@@ -44,9 +44,11 @@ class Caller:
         self.key: KeyRecord | None = None
         self.model = ""
         self.started = False  # The head of the answer is out: errors go into the body now.
+        self.is_gone = False  # It hung up. Only known once when_gone() was called.
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._callback: Callable[[], None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._on_disconnect: Callable[[Callable[[], None] | None], None] | None = None
 
@@ -133,20 +135,27 @@ class Caller:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     def when_gone(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once if the caller hangs up before stop_watching().
+        """Call `callback` when the caller hangs up before stop_watching(), at once if it has.
 
-        Our own server tells us; under another one a task waits for its word.
+        It takes the place of an earlier one. Our own server tells us; under another one a task
+        waits for its word.
         """
-        extension: Any = (self._scope.get("extensions") or {}).get("tollgate")
-        if extension is not None:
-            self._on_disconnect = extension["on_disconnect"]
-            self._on_disconnect(callback)
-        else:
-            self._watch = asyncio.create_task(self._wait_until_gone(callback))
+        is_first, self._callback = self._callback is None, callback
+        if self.is_gone:
+            callback()
+        elif is_first:
+            self._begin_watching()
 
     def stop_watching(self) -> None:
-        if self._on_disconnect is not None:
-            self._on_disconnect(None)
+        """Forget the callback; harmless when there is none.
+
+        To be called before the end of the answer is sent: after that the connection may carry
+        another request, with a callback of its own.
+        """
+        self._callback = None
+        tell, self._on_disconnect = self._on_disconnect, None
+        if tell is not None:
+            tell(None)
         if self._watch is not None:
             self._watch.cancel()
 
@@ -155,8 +164,21 @@ class Caller:
         call_id = self.call_id.encode()
         return [(b"x-request-id", call_id), (b"request-id", call_id)]
 
-    async def _wait_until_gone(self, callback: Callable[[], None]) -> None:
+    def _begin_watching(self) -> None:
+        extension: Any = (self._scope.get("extensions") or {}).get("tollgate")
+        if extension is not None:
+            self._on_disconnect = extension["on_disconnect"]
+            self._on_disconnect(self._note_gone)
+        else:
+            self._watch = asyncio.create_task(self._wait_until_gone())
+
+    async def _wait_until_gone(self) -> None:
         message: Any = await self._receive()
         while message["type"] != "http.disconnect":
             message = await self._receive()
-        callback()
+        self._note_gone()
+
+    def _note_gone(self) -> None:
+        self.is_gone = True
+        if self._callback is not None:
+            self._callback()

@@ -15,7 +15,7 @@ import msgspec
 
 from accounts.keyring import KeyRecord
 from billing.ledger.ledger import Hold, Ledger
-from billing.pricing import MAX_COST_TICKS, Price, cost_ticks
+from billing.pricing import MAX_COST_TICKS, Price, bound_ticks, cost_ticks
 from billing.quotas import QuotaRule
 from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_id
 from gateway.bounds import Bound
@@ -146,6 +146,38 @@ class Attempt:
         """Settle at nothing: the provider refused and bills no refusal."""
         nothing = Metered(usage=Usage(), fault=None)
         self.finish(outcome, metered=nothing, source=UsageSource.NONE)
+
+    def finish_seen(
+        self,
+        outcome: Outcome,
+        *,
+        output_bytes: int = 0,
+        has_reasoned: bool = False,
+        upstream_id: str = "",
+    ) -> None:
+        """Settle an answer that broke off at the most that what was seen of it can cost.
+
+        That is the whole input, a token for each byte of output and one more for each answer,
+        which was under way. Where output may have been hidden nothing bounds it but the hold.
+        """
+        if has_reasoned or self._may_reason:
+            self.finish(outcome, upstream_id=upstream_id)
+            return
+        bound, price = self.offer.bound, self.offer.price
+        output = min(output_bytes + bound.answers, bound.output_tokens)
+        seen = Metered(
+            usage=Usage(uncached_input=bound.input_tokens, output=output),
+            fault=None,
+            reported_cost_ticks=None
+            if price is None
+            else bound_ticks(price, input_tokens=bound.input_tokens, output_tokens=output),
+        )
+        self.finish(outcome, metered=seen, source=UsageSource.ESTIMATED, upstream_id=upstream_id)
+
+    @property
+    def _may_reason(self) -> bool:
+        """Say whether the provider may write output that nobody is shown."""
+        return self.call.request.asks_reasoning or not self.offer.route.cap_bounds_reasoning
 
     def _use(self, usage: Usage, source: UsageSource, reported_cost: int | None) -> None:
         event = self.event

@@ -20,7 +20,7 @@ from billing.ledger.windows import END
 from billing.quotas import QuotaRule
 from billing.usage import Outcome
 from gateway import bounds, errors
-from gateway.caller import Caller
+from gateway.caller import Caller, HungUp
 from gateway.calls import Attempt, Call, Offer
 from gateway.dialects import Dialect
 from gateway.errors import (
@@ -32,15 +32,17 @@ from gateway.errors import (
     PriceUnknown,
     QuotaExplanation,
     SpoolFull,
-    UpstreamFailed,
     UpstreamUnreachable,
 )
 from gateway.process import GatewayProcess
-from gateway.relaying import relay
+from gateway.relaying import relay, settle_broken
 from gateway.routing import ModelRecord, RouteRecord
-from gateway.upstream import Timeouts, UpstreamAnswer, UpstreamError, UpstreamTimeout
+from gateway.upstream import Timeouts, UpstreamAnswer, UpstreamError
 
 log = logging.getLogger(__name__)
+
+# A body that took longer may have come after its key's end: the key is looked at once more.
+BODY_SECONDS = 0.1
 
 
 async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> None:
@@ -51,6 +53,9 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     require_endpoint(key, dialect.endpoint)
     body = await caller.read_body(process.configuration.max_body_bytes)
     received = time.monotonic()
+    if time.monotonic() - started > BODY_SECONDS:
+        process.check()
+        key = process.authenticate(caller)
     request = dialect.read_request(body)
     caller.model = request.model
     model = find_model(process, key, request.model)
@@ -82,6 +87,7 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
         attempt.abandon()
         raise
     finally:
+        caller.stop_watching()
         process.note_call(call)
 
 
@@ -207,7 +213,7 @@ async def send(
     """Send the call to the first route that takes it; return when the head of an answer is there.
 
     The next route is tried only while no byte has left. Raises the gateway's error for what went
-    wrong, with the attempt settled.
+    wrong, or HungUp, with the attempt settled.
     """
     for offer in attempt.call.offers:
         attempt.turn_to(offer)
@@ -217,19 +223,23 @@ async def send(
             body=offer.body,
             timeouts=_timeouts(offer.route),
         )
+        if attempt.call.request.stream and attempt.call.key.hang_up == "close":
+            caller.when_gone(answer.abort)
+        if caller.is_gone:
+            break
         _record(attempt)
         try:
             await answer.send()
         except UpstreamError as error:
-            log.warning("call %s at %s: %s", attempt.call.id, offer.route.provider, error)
             if error.sent:
-                raise settle_failure(attempt, error) from None
+                raise settle_failure(caller, attempt, error) from None
+            log.warning("call %s at %s: %s", attempt.call.id, offer.route.provider, error)
             attempt.take_back()
             continue
         attempt.note_head(answer.status)
         return answer
     attempt.abandon()
-    raise UpstreamUnreachable
+    raise HungUp if caller.is_gone else UpstreamUnreachable
 
 
 def _record(attempt: Attempt) -> None:
@@ -244,13 +254,13 @@ def _record(attempt: Attempt) -> None:
         raise LedgerAway from None
 
 
-def settle_failure(attempt: Attempt, error: UpstreamError) -> errors.UpstreamError:
-    """Settle an attempt whose answer never began: it may have been billed, so at its hold."""
-    if isinstance(error, UpstreamTimeout):
-        attempt.finish(Outcome.UPSTREAM_TIMEOUT)
-        return errors.UpstreamTimeout()
-    attempt.finish(Outcome.UPSTREAM_FAILED)
-    return UpstreamFailed()
+def settle_failure(caller: Caller, attempt: Attempt, error: UpstreamError) -> Exception:
+    """Settle an attempt whose answer never began; return what to raise. It may have been billed,
+    so it stays at its hold, unless it was ended here because its caller left."""
+    if caller.is_gone:
+        attempt.finish_seen(Outcome.CLIENT_CANCELLED)
+        return HungUp()
+    return settle_broken(attempt, error)
 
 
 def _headers(caller: Caller, attempt: Attempt) -> list[tuple[str, str]]:

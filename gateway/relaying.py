@@ -7,11 +7,12 @@ nothing about what was used.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
 
-from billing.usage import Outcome, Usage, UsageSource
+from billing.usage import Outcome, UsageSource
 from gateway import errors
 from gateway.caller import Caller, Headers
 from gateway.calls import Attempt
@@ -25,10 +26,17 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 64 * 2**20
 MAX_REFUSAL_BYTES = 64 * 2**10
 SEEN_SECONDS = 2.0
+
+# How long, and how many at once, answers are read on whose callers have left; how long for those
+# of which only the usage is still to come; how long a provider may take to end an answer.
 DRAIN_SECONDS = 120.0
+MAX_DRAINING = 200
+USAGE_SECONDS = 5.0
+LEAVE_SECONDS = 1.0
 
 # A proxy in front of the model answered, or the model was too slow: it may have worked and billed.
-MAYBE_BILLED = frozenset({408, 502, 504, *range(520, 531)})
+# 529 is not a proxy's: with it Anthropic turns calls away.
+MAYBE_BILLED = frozenset({408, 502, 504, 530, *range(520, 529)})
 
 # What of a provider's headers a caller may see.
 _PASSED = ("openai-processing-ms", "openai-version")
@@ -110,7 +118,10 @@ def report_fault(attempt: Attempt, metered: Metered) -> None:
 
 
 class Stream:
-    """One streamed answer on its way through."""
+    """One streamed answer on its way through. The caller's answer begins with its first bytes, so
+    that nonsense and silence can still be told by a status."""
+
+    draining = 0  # Streams of this process that are read on without a caller.
 
     def __init__(
         self, caller: Caller, attempt: Attempt, answer: UpstreamAnswer, dialect: Dialect
@@ -119,8 +130,7 @@ class Stream:
         self._caller = caller
         self._attempt = attempt
         self._answer = answer
-        self._is_gone = False
-        self._drains_until = 0.0
+        self._ending: asyncio.TimerHandle | None = None
         self._stream = dialect.open_stream(
             call_id=caller.call_id,
             wants_usage=request.wants_usage,
@@ -132,100 +142,119 @@ class Stream:
 
     async def relay(self) -> None:
         """Hand on what arrives until the end; then settle, then hand on the end."""
-        await self._caller.start(
-            200, _headers(self._caller, self._answer, b"text/event-stream; charset=utf-8")
-        )
         self._caller.when_gone(self._note_gone)
         try:
             await self._pass_on()
         except UpstreamError as error:
             self._break_off(error)
+        except BaseException:
+            self._answer.abort()
+            raise
         finally:
             self._caller.stop_watching()
+            self._stop_draining()
         self._settle()
-        await self._answer.release()
-        if not self._is_gone:
-            await self._caller.write(self._stream.ending, more=False)
+        await self._tell_end()
+        await self._leave()
 
     async def _pass_on(self) -> None:
-        stream, caller = self._stream, self._caller
+        stream = self._stream
         next_note = time.monotonic() + SEEN_SECONDS
         async for data in self._answer:
-            passed = stream.feed(data)
+            await self._hand_on(stream.feed(data))
             if stream.ended:
-                await self._flush(passed)
                 return
-            if passed and not self._is_gone:
-                await caller.write(passed, more=True)
             now = time.monotonic()
             if now >= next_note:
                 next_note = now + SEEN_SECONDS
                 self._attempt.see(stream.metered)
-                if self._is_gone and now > self._drains_until:
-                    self._answer.abort()
         stream.close()
-        await self._flush(b"")
 
-    async def _flush(self, passed: bytes) -> None:
-        if passed and not self._is_gone:
-            await self._caller.write(passed, more=True)
+    async def _hand_on(self, passed: bytes, *, more: bool = True) -> None:
+        """Give bytes to the caller, if it is still there."""
+        if self._caller.is_gone or not passed:
+            return
+        if not self._caller.started:
+            headers = _headers(self._caller, self._answer, b"text/event-stream; charset=utf-8")
+            await self._caller.start(200, headers)
+        await self._caller.write(passed, more=more)
+
+    async def _tell_end(self) -> None:
+        """Hand on the end. Raises the error of a stream of which the caller has seen nothing."""
+        error = self._stream.error
+        if error is not None and not self._caller.started and not self._caller.is_gone:
+            await self._answer.release()
+            raise error
+        await self._hand_on(self._stream.ending, more=False)
+
+    async def _leave(self) -> None:
+        """Let the provider end its answer, so that the connection can be used again."""
+        timer = asyncio.get_running_loop().call_later(LEAVE_SECONDS, self._answer.abort)
+        try:
+            async for _ in self._answer:
+                break  # It says more than its end: this connection is not to be trusted.
+        except UpstreamError:
+            return
+        finally:
+            timer.cancel()
+        await self._answer.release()
 
     def _note_gone(self) -> None:
-        """The caller hung up: read on to the usage if its organization wants that, else stop."""
-        self._is_gone = True
-        if self._attempt.call.key.hang_up == "drain":
-            self._drains_until = time.monotonic() + DRAIN_SECONDS
-        else:
+        """The caller hung up: end the provider's answer now, or when its usage should have come.
+
+        An answer that has finished is followed by its usage at once, and many callers do not wait
+        for that. One that is under way is read on only for organizations that drain.
+        """
+        drains = self._attempt.call.key.hang_up == "drain" and Stream.draining < MAX_DRAINING
+        if not drains and not self._stream.has_finished:
             self._answer.abort()
+            return
+        Stream.draining += 1
+        seconds = DRAIN_SECONDS if drains else USAGE_SECONDS
+        self._ending = asyncio.get_running_loop().call_later(seconds, self._answer.abort)
+
+    def _stop_draining(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+            Stream.draining -= 1
 
     def _break_off(self, error: UpstreamError) -> None:
         """The provider's stream broke, or was closed because the caller is gone."""
-        if not self._is_gone:
-            log.warning(
-                "call %s at %s: %s",
-                self._attempt.call.id,
-                self._attempt.offer.route.provider,
-                error,
-            )
+        if not self._caller.is_gone:
+            attempt = self._attempt
+            log.warning("call %s at %s: %s", attempt.call.id, attempt.offer.route.provider, error)
         told = errors.UpstreamTimeout() if isinstance(error, UpstreamTimeout) else UpstreamFailed()
         self._stream.close(told)
 
     def _settle(self) -> None:
         stream, attempt = self._stream, self._attempt
-        outcome = self._outcome()
         metered: Metered = stream.metered
-        source = UsageSource.REPORTED if outcome is Outcome.ANSWERED else UsageSource.PARTIAL
-        if metered.usage is None:
-            metered, source = self._estimate(metered), UsageSource.ESTIMATED
+        outcome = self._outcome()
+        is_broken = outcome in {Outcome.CLIENT_CANCELLED, Outcome.ANSWERED_PARTIAL}
+        if is_broken and metered.usage is None:
+            attempt.finish_seen(
+                outcome,
+                output_bytes=stream.output_bytes,
+                has_reasoned=stream.has_reasoned,
+                upstream_id=stream.upstream_id,
+            )
+            return
+        if stream.is_complete:
+            report_fault(attempt, metered)
+        source = UsageSource.REPORTED if stream.is_complete else UsageSource.PARTIAL
         attempt.finish(outcome, metered=metered, source=source, upstream_id=stream.upstream_id)
 
     def _outcome(self) -> Outcome:
-        if self._stream.is_complete:
-            return Outcome.ANSWERED
-        return Outcome.CLIENT_CANCELLED if self._is_gone else Outcome.ANSWERED_PARTIAL
-
-    def _estimate(self, metered: Metered) -> Metered:
-        """Bound what was used by what was seen: the whole input, and a token for each byte of
-        output. Where output may have been hidden nothing bounds it but the hold."""
-        stream, attempt = self._stream, self._attempt
+        """Say how it ended. A stream of which nothing could be read is no partial answer."""
+        stream = self._stream
         if stream.is_complete:
-            report_fault(attempt, metered)
-            return metered
-        bound = attempt.offer.bound
-        if self._may_hide_output():
-            return metered
-        output = min(stream.output_bytes, bound.output_tokens)
-        usage = Usage(uncached_input=bound.input_tokens, output=output)
-        return Metered(usage=usage, fault=None)
-
-    def _may_hide_output(self) -> bool:
-        """Say whether the provider may have reasoned without showing it."""
-        attempt = self._attempt
-        return (
-            self._stream.has_reasoned
-            or attempt.call.request.asks_reasoning
-            or not attempt.offer.route.cap_bounds_reasoning
-        )
+            return Outcome.ANSWERED
+        if self._caller.is_gone:
+            return Outcome.CLIENT_CANCELLED
+        if stream.error is None or stream.upstream_id or stream.output_bytes:
+            return Outcome.ANSWERED_PARTIAL
+        return stream.error.outcome
 
 
 def _headers(caller: Caller, answer: UpstreamAnswer, content_type: bytes) -> Headers:

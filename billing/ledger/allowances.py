@@ -155,9 +155,7 @@ class Allowances:
     def is_late(self) -> bool:
         """Say whether the last draw has gone unanswered for longer than calls wait."""
         started = self.round_started
-        return started is not None and (
-            asyncio.get_running_loop().time() - started > WAIT_SECONDS
-        )
+        return started is not None and (asyncio.get_running_loop().time() - started > WAIT_SECONDS)
 
     async def wait(self, claims: Sequence[Claim]) -> None:
         """Hold every claim after a draw. Raises Spent or Unavailable, having held nothing."""

@@ -70,7 +70,7 @@ def test_a_grace_outside_its_bounds_is_refused(issued: IssuedKey, grace: timedel
 async def test_both_secrets_call_until_the_exact_end_of_the_old_one(
     issued: IssuedKey, rotated: IssuedKey, keyring: FollowedKeyring, aconn: psycopg.AsyncConnection
 ) -> None:
-    end = time.time() + 100
+    end = int(time.time()) + 100  # PostgreSQL keeps whole microseconds.
     await aconn.execute(
         "UPDATE api_key_secret SET ends_at = to_timestamp(%s) WHERE ends_at IS NOT NULL", (end,)
     )

@@ -61,7 +61,7 @@ def test_a_partition_has_the_indexes_and_checks_of_its_parent() -> None:
     make_partitions(connection, today=DAY, days_ahead=0)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_indexes WHERE tablename = %s", [name_of(DAY)])
-        assert cursor.fetchone()[0] == 3
+        assert cursor.fetchone()[0] == 4
         cursor.execute(
             "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass",
             [name_of(DAY)],

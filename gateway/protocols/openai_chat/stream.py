@@ -121,6 +121,11 @@ class ChatStream:
             self._close(self._take_rest(), error)
 
     @property
+    def has_finished(self) -> bool:
+        """Whether every answer has come to its end; only usage and [DONE] may still follow."""
+        return len(self._finished) >= self._answers
+
+    @property
     def metered(self) -> Metered:
         """The last usage that came: providers that send it on every chunk count up."""
         return read_usage(self._usage) if self._usage else MISSING
@@ -136,7 +141,7 @@ class ChatStream:
     def _close(self, last: bytes, error: UpstreamError | None) -> None:
         if self.ended:
             return
-        if len(self._finished) >= self._answers:
+        if self.has_finished:
             self._end(last + DONE)
         else:
             self._fail(error or UpstreamFailed(BROKEN_OFF))
