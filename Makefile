@@ -14,9 +14,11 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 WORKERS ?= auto
 
 python := .venv/bin/python
-run_stamp := .venv/.run-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
+run_stamp := .venv/.run-$(shell cksum < requirements-local.lock | cut -d ' ' -f 1)
 test_stamp := .venv/.test-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1)
 install := $(python) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
+compile := .venv/lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-header
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -47,11 +49,12 @@ browser: $(test_stamp) ## Run the journeys through a real browser.
 bench: $(test_stamp) ## Measure, side by side with a bare pass-through.
 	$(python) -m bench
 
-lock: .venv/lock/bin/python ## Choose versions anew from pyproject.toml and write both lock files.
-	.venv/lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
-	.venv/lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --upgrade --group dev pyproject.toml -o requirements-dev.lock
+lock: .venv/lock/bin/python ## Choose versions anew from pyproject.toml and write the lock files.
+	$(compile) --upgrade --group dev pyproject.toml -o requirements-dev.lock
+	@# What an output holds already is kept, so the three agree on every version.
+	cp requirements-dev.lock requirements-local.lock && cp requirements-dev.lock requirements.lock
+	$(compile) --group local pyproject.toml -o requirements-local.lock
+	$(compile) pyproject.toml -o requirements.lock
 
 clean: ## Remove .venv and the tools' caches; the data folder stays.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -59,7 +62,7 @@ clean: ## Remove .venv and the tools' caches; the data folder stays.
 
 $(run_stamp): | .venv/bin/python
 	@echo "Installing the pinned packages into .venv; this happens once."
-	@$(install) -r requirements.lock
+	@$(install) -r requirements-local.lock
 	@rm -f .venv/.run-* && touch $@
 
 $(test_stamp): | .venv/bin/python
