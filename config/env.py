@@ -15,7 +15,7 @@ import sys
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from accounts.keys import check_prefix
 
@@ -72,6 +72,36 @@ def address(name: str, default: str | None = None, *, schemes: Collection[str]) 
         shown = " or ".join(f"{scheme}://" for scheme in schemes)
         raise BadSetting(f"{name} is not an address that begins with {shown} and names a host.")
     return value
+
+
+def email(name: str, default: str = "console:") -> dict[str, object]:
+    """Read where letters go, as Django's EMAIL_* settings: `console:`, or smtp://, smtps:// (TLS
+    from the start) or smtp+tls:// (STARTTLS) with user:password@host:port?from=address."""
+    value = text(name, default)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme == "console":
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    if parts.scheme not in {"smtp", "smtps", "smtp+tls"} or not parts.hostname:
+        raise BadSetting(
+            f"{name} is neither console: nor an address that begins with smtp://, smtps:// or "
+            "smtp+tls:// and names a host."
+        )
+    sender = parse_qs(parts.query).get("from", [f"tollgate@{parts.hostname}"])[0]
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port or {"smtp": 25, "smtps": 465, "smtp+tls": 587}[parts.scheme],
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
+        "EMAIL_TIMEOUT": 20,
+        "DEFAULT_FROM_EMAIL": sender,
+    }
 
 
 def optional_address(name: str, *, schemes: Collection[str]) -> str:

@@ -99,6 +99,9 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
+# EMAIL_BACKEND, EMAIL_HOST and their like.
+globals().update(env.email("EMAIL_URL"))
+
 STATIC_URL = "/static/"
 STATIC_ROOT = TOLLGATE_DATA / "static"
 WHITENOISE_USE_FINDERS = True

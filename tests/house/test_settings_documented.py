@@ -41,6 +41,7 @@ BAD_VALUES = [
     "RETENTION_DAYS=x",
     "KEY_PREFIX=a_b",
     "OLD_KEY_PREFIXES=tg,a_b",
+    "EMAIL_URL=mailto:canary",
 ]
 
 
