@@ -1,7 +1,7 @@
 """Every "may they?": what each role allows, in one table, and the questions that are asked of it.
 
-Pure but for find_standing(), the one way from a person to a standing. A stranger has none, and what
-a stranger asks for looks as if it did not exist.
+Pure but for find_standing() and find_key_standing(), the ways from a person or a management key to
+a standing. A stranger has none, and what a stranger asks for looks as if it did not exist.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from accounts.models import Membership, Organization, User
+from django.db.models import QuerySet
+
+from accounts.models import ManagementKey, Membership, Organization, User
 
 
 class Right(enum.Enum):
@@ -35,6 +37,8 @@ class Right(enum.Enum):
 
 
 OPERATOR = "operator"
+# What the people of a suspended organization keep.
+READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
 _VIEWER = frozenset(
     {
         Right.SEE_ORGANIZATION,
@@ -87,11 +91,14 @@ class Standing:
     organization: int
     role: str
     membership: int | None
+    is_suspended: bool = False
 
 
 def may(standing: Standing | None, right: Right, *, organization: int) -> bool:
     """Say whether a standing allows something in an organization."""
     if standing is None or standing.organization != organization:
+        return False
+    if standing.is_suspended and standing.role != OPERATOR and right not in READING:
         return False
     return right in RIGHTS[standing.role]
 
@@ -131,17 +138,61 @@ def may_give_role(
 
 
 def find_standing(user: User, organization: Organization) -> Standing | None:
-    """Return what a person is in an organization now; None for strangers and inactive users."""
+    """Return what a person is in an organization now; None for strangers and inactive users.
+
+    The people of a suspended organization may see what they could see, and change nothing.
+    """
     if not user.is_active:
         return None
+    is_suspended = organization.status != Organization.Status.ACTIVE
     membership = Membership.objects.filter(
         organization=organization, user=user, left_at=None
     ).first()
     if user.is_staff:
-        return Standing(organization.pk, OPERATOR, membership.pk if membership else None)
+        return Standing(
+            organization.pk, OPERATOR, membership.pk if membership else None, is_suspended
+        )
     if membership is None:
         return None
-    return Standing(organization.pk, membership.role, membership.pk)
+    return Standing(organization.pk, membership.role, membership.pk, is_suspended)
+
+
+def find_key_standing(key: ManagementKey, organization: Organization) -> Standing | None:
+    """Return what a management key is in an organization: what its maker is there now, but never
+    an owner. An operator's key is an operator in all of them, as long as its maker is one."""
+    if key.organization_id is None:
+        return (
+            Standing(organization.pk, OPERATOR, None)
+            if may_manage_platform(key.made_by, key)
+            else None
+        )
+    if key.organization_id != organization.pk:
+        return None
+    maker = find_standing(key.made_by, organization)
+    if maker is None:
+        return None
+    is_above = maker.role in {Membership.Role.OWNER, OPERATOR}
+    role = Membership.Role.ADMIN.value if is_above else maker.role
+    return Standing(organization.pk, role, maker.membership, maker.is_suspended)
+
+
+def find_organizations(user: User, key: ManagementKey | None = None) -> QuerySet[Organization]:
+    """Return the organizations in which a person, or a management key, has a standing."""
+    if key is not None and key.organization is not None:
+        if find_key_standing(key, key.organization) is None:
+            return Organization.objects.none()
+        return Organization.objects.filter(pk=key.organization.pk)
+    if may_manage_platform(user, key):
+        return Organization.objects.all()
+    if key is not None:
+        return Organization.objects.none()
+    ours = Membership.objects.filter(user=user, left_at=None)
+    return Organization.objects.filter(pk__in=ours.values("organization"))
+
+
+def may_manage_platform(user: User, key: ManagementKey | None = None) -> bool:
+    """Ask before anything that is no organization's. A management key must be an operator's."""
+    return user.is_active and user.is_staff and (key is None or key.organization_id is None)
 
 
 def _is_own(standing: Standing | None, owner: int | None) -> bool:

@@ -6,6 +6,7 @@ session. Digests are never shown. The logs can be read and not changed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
@@ -15,7 +16,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from accounts import issuance
+from accounts import ending, issuance, leaving, members, organizations
 from accounts.errors import AccountsError, InvalidField
 from accounts.models import (
     ApiKey,
@@ -73,7 +74,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ("project__organization", "owner__user", "owner__organization")
     search_fields = ("public_id", "name")
     raw_id_fields = ("owner",)
-    actions = ("revoke", "disable", "enable")
+    actions = ("revoke", "disable", "enable", "make_service_keys")
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
         if obj is None:
@@ -136,12 +137,24 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def enable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         self._switch(request, queryset, issuance.enable_key)
 
+    @admin.action(description="Make service keys of the selected keys", permissions=["change"])
+    def make_service_keys(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        moved = leaving.hand_over(queryset, None)
+        self.message_user(request, f"{moved} made service keys.", messages.SUCCESS)
+
     def _switch(self, request: HttpRequest, queryset: QuerySet[ApiKey], switch: Any) -> None:
-        for key in queryset:
-            try:
-                switch(key)
-            except AccountsError as error:
-                self.message_user(request, f"{key}: {error.message}", messages.ERROR)
+        do_to_each(self, request, queryset, switch)
+
+
+def do_to_each(
+    page: admin.ModelAdmin[Any], request: HttpRequest, rows: QuerySet[Any], do: Callable[[Any], Any]
+) -> None:
+    """Do something to each row that was selected; what is refused is told beside its name."""
+    for row in rows:
+        try:
+            do(row)
+        except AccountsError as error:
+            page.message_user(request, f"{row}: {error.message}", messages.ERROR)
 
 
 @admin.register(User)
@@ -168,8 +181,12 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Membership
     fields = ("user", "role", "left_at")
     raw_id_fields = ("user",)
+    readonly_fields = ("left_at",)
     extra = 0
     can_delete = False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False  # Roles change and memberships end on their own page, owner by owner.
 
 
 @admin.register(Organization)
@@ -178,6 +195,35 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("status",)
     search_fields = ("slug", "name")
     inlines = (MembershipInline,)
+    readonly_fields = ("status",)
+    actions = ("suspend", "resume", "delete_for_good")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False  # Facts name it: delete_for_good keeps the row.
+
+    @admin.action(description="Suspend: refuse all calls, let members read", permissions=["change"])
+    def suspend(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        def do(organization: Organization) -> None:
+            reason = organization.status_reason or "suspended by an operator"
+            organizations.suspend_organization(organization, reason)
+
+        do_to_each(self, request, queryset, do)
+
+    @admin.action(description="End the suspension", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        do_to_each(self, request, queryset, organizations.resume_organization)
+
+    @admin.action(
+        description="Delete for good those that are suspended", permissions=["delete_for_good"]
+    )
+    def delete_for_good(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        suspended = queryset.filter(status=Organization.Status.SUSPENDED)
+        ended = sum(ending.delete_organization(each) for each in suspended)
+        told = f"{ended} deleted. Only a suspended organization can be deleted."
+        self.message_user(request, told, messages.SUCCESS)
+
+    def has_delete_for_good_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.delete_organization")
 
 
 class FixedOnceMade(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -186,7 +232,8 @@ class FixedOnceMade(admin.ModelAdmin):  # type: ignore[type-arg]
     fixed: ClassVar[tuple[str, ...]]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return self.fixed if obj else ()
+        always = tuple(self.readonly_fields)
+        return (*self.fixed, *always) if obj else always
 
 
 @admin.register(Membership)
@@ -197,6 +244,24 @@ class MembershipAdmin(FixedOnceMade):
     list_select_related = ("user", "organization")
     search_fields = ("user__email", "organization__slug")
     raw_id_fields = ("user",)
+    readonly_fields = ("left_at",)
+    actions = ("remove",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False  # It ends, and stays for history.
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        try:
+            members.change_role(Membership.objects.get(pk=obj.pk), form.cleaned_data["role"])
+        except AccountsError as error:
+            self.message_user(request, f"Not changed. {error.message}", messages.ERROR)
+
+    @admin.action(description="Remove: their keys refuse at once", permissions=["change"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        do_to_each(self, request, queryset, members.remove_member)
 
 
 @admin.register(Project)
@@ -206,6 +271,19 @@ class ProjectAdmin(FixedOnceMade):
     list_filter = ("organization",)
     list_select_related = ("organization",)
     search_fields = ("slug", "name", "organization__slug")
+    readonly_fields = ("archived_at",)
+    actions = ("archive", "unarchive")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False  # Facts name it.
+
+    @admin.action(description="Archive: refuse all calls of its keys", permissions=["change"])
+    def archive(self, request: HttpRequest, queryset: QuerySet[Project]) -> None:
+        do_to_each(self, request, queryset, organizations.archive_project)
+
+    @admin.action(description="Take out of the archive", permissions=["change"])
+    def unarchive(self, request: HttpRequest, queryset: QuerySet[Project]) -> None:
+        do_to_each(self, request, queryset, organizations.unarchive_project)
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]

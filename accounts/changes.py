@@ -207,6 +207,15 @@ class Follower:
             await connection.close()
 
 
+def wait_for_turn() -> None:
+    """Be the only writer of watched tables until this transaction ends.
+
+    For who reads what its writes depend on. Take it before any row lock, as the triggers do.
+    """
+    with django_connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(8390043843661231205)")
+
+
 def trim_change_log(keep: timedelta) -> int:
     """Delete rows older than `keep`, though never the newest: followers compare with it.
 

@@ -6,6 +6,10 @@
       InvalidField        a form, an argument or an API field that cannot be accepted
       KeyIsRevoked        a revoked key never comes back
       RotationInProgress  two secrets of a key are alive already
+      LastOwner           an organization is never left without an owner
+      InvitationIsOver    it was accepted or revoked, or its time is up
+      RepeatDiffers       an idempotency key came back with another request
+      OrganizationIsDeleted  a deleted organization never comes back
 
 No message holds any part of a key.
 """
@@ -22,6 +26,7 @@ REFUSALS = {
     "organization_suspended": "The organization of this API key is suspended.",
     "project_archived": "The project of this API key is archived.",
     "member_left": "The owner of this API key has left the organization.",
+    "member_deactivated": "The owner of this API key was deactivated by the operator.",
     "address_not_allowed": "This API key may not be used from this network address.",
 }
 
@@ -71,3 +76,27 @@ class RotationInProgress(AccountsError):
     """A third secret cannot be added while two are alive."""
 
     code = "rotation_in_progress"
+
+
+class OrganizationIsDeleted(AccountsError):
+    """Deleting is final: nothing of the organization can be changed any more."""
+
+    code = "organization_deleted"
+
+
+class LastOwner(AccountsError):
+    """Somebody else has to be made an owner first."""
+
+    code = "last_owner"
+
+
+class InvitationIsOver(AccountsError):
+    """It was accepted or revoked, or its time is up: a new one is needed."""
+
+    code = "invitation_over"
+
+
+class RepeatDiffers(AccountsError):
+    """The same Idempotency-Key was used for another request before."""
+
+    code = "idempotency_key_reused"

@@ -31,6 +31,12 @@ MAX_ENTRIES = 100
 MAX_TAGS = 16
 MAX_TAG_NAME_LENGTH = 64
 MAX_TAG_VALUE_LENGTH = 256
+# What callers name a field, where the column has another name.
+COLUMNS = {
+    "models": "allowed_models",
+    "endpoints": "allowed_endpoints",
+    "networks": "allowed_networks",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,17 @@ def check_key(
         "allowed_networks": _check_networks(networks),
         "tags": _check_tags(tags),
     }
+
+
+def change_key(key: ApiKey, changes: Mapping[str, Any]) -> None:
+    """Change a key's name, expires_at, models, endpoints, networks or tags, those that are given.
+
+    Raises InvalidField, and KeyIsRevoked for a key that has ended for good.
+    """
+    checked = check_key(project=key.project, **{"name": key.name, **changes})
+    columns = {COLUMNS.get(name, name): checked[COLUMNS.get(name, name)] for name in changes}
+    if not _update(key, ~Q(status=ApiKey.Status.REVOKED), **columns):
+        raise KeyIsRevoked("This key was revoked, which is final.")
 
 
 def rotate_key(key: ApiKey, grace: timedelta) -> IssuedKey:

@@ -22,11 +22,13 @@ KEYS = """
         extract(epoch FROM k.expires_at)::float8, extract(epoch FROM k.made_at)::float8,
         extract(epoch FROM k.changed_at)::float8, k.models, k.endpoints, k.networks::text[], k.tags,
         s.macs, s.pepper_versions, s.ends,
-        o.slug, o.status, o.time_zone, o.hang_up, p.slug, p.archived_at, m.user_id, m.left_at
+        o.slug, o.status, o.time_zone, o.hang_up, p.slug, p.archived_at,
+        m.user_id, m.left_at, u.is_active
     FROM api_key k
     JOIN organization o ON o.id = k.organization_id
     JOIN project p ON p.id = k.project_id
     LEFT JOIN membership m ON m.id = k.owner_id
+    LEFT JOIN accounts_user u ON u.id = m.user_id
     LEFT JOIN LATERAL (
         SELECT array_agg(mac) AS macs, array_agg(pepper_version) AS pepper_versions,
             array_agg(extract(epoch FROM ends_at)::float8) AS ends
@@ -36,9 +38,14 @@ KEYS = """
 KEYS_BY_ID = KEYS + "WHERE k.id = ANY(%s)"
 ORGANIZATIONS = "SELECT id, slug, status, time_zone, hang_up FROM organization WHERE id = ANY(%s)"
 PROJECTS = "SELECT id, slug, archived_at FROM project WHERE id = ANY(%s)"
-MEMBERS = "SELECT id, user_id, left_at FROM membership WHERE id = ANY(%s)"
+MEMBERS = """
+    SELECT m.id, m.user_id, m.left_at, u.is_active
+    FROM membership m JOIN accounts_user u ON u.id = m.user_id WHERE m.id = ANY(%s)
+"""
 
-KINDS = frozenset({"api_key", "api_key_secret", "organization", "project", "membership"})
+KINDS = frozenset(
+    {"api_key", "api_key_secret", "organization", "project", "membership", "accounts_user"}
+)
 # Most keys have neither; they share these.
 NO_NAMES: frozenset[str] = frozenset()
 NO_TAGS: dict[str, str] = {}
@@ -100,6 +107,7 @@ class Project(msgspec.Struct, frozen=True, gc=False):
 class Member(msgspec.Struct, frozen=True, gc=False):
     user: int
     left_at: object
+    is_active: bool
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -157,7 +165,7 @@ class Shelf:
             if key.project not in self._projects:
                 self._projects[key.project] = Project(*row[21:23])
             if key.member is not None and key.member not in self._members:
-                self._members[key.member] = Member(*row[23:25])
+                self._members[key.member] = Member(*row[23:26])
 
     async def refresh(self, connection: psycopg.AsyncConnection, changes: Sequence[Change]) -> None:
         changed: dict[str, set[int]] = {kind: set() for kind in KINDS}
@@ -174,7 +182,10 @@ class Shelf:
         known = changed["project"] & self._projects.keys()
         for number, *row in await _fetch(connection, PROJECTS, known):
             self._projects[number] = Project(*row)
+        people = changed["accounts_user"]
         known = changed["membership"] & self._members.keys()
+        if people:
+            known |= {number for number, member in self._members.items() if member.user in people}
         for number, *row in await _fetch(connection, MEMBERS, known):
             self._members[number] = Member(*row)
 
@@ -217,4 +228,6 @@ def _find_refusal(
         return "project_archived"
     if member is not None and member.left_at is not None:
         return "member_left"
+    if member is not None and not member.is_active:
+        return "member_deactivated"
     return None

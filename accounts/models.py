@@ -7,6 +7,7 @@ saving them here, in the admin, in a shell or in SQL reaches every process alike
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -43,6 +44,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=100, blank=True)
     is_staff = models.BooleanField("operator", default=False)
     is_active = models.BooleanField(default=True)
+    session_epoch = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Sessions of another epoch have ended.",
+    )
     date_joined = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -64,6 +71,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().clean()
         self.email = self.email.strip().lower()
 
+    def get_session_auth_hash(self) -> str:
+        """Bind sessions to the password and to the epoch: a new one ends them wherever they lie."""
+        return f"{super().get_session_auth_hash()}.{self.session_epoch}"
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        for each in super().get_session_auth_fallback_hash():
+            yield f"{each}.{self.session_epoch}"
+
 
 class Organization(models.Model):
     """The tenant. Windows are counted in its time zone (an IANA name)."""
@@ -71,6 +86,7 @@ class Organization(models.Model):
     class Status(models.TextChoices):
         ACTIVE = "active"
         SUSPENDED = "suspended"
+        DELETED = "deleted"  # Final; the row stays because facts and the audit name it.
 
     class HangUp(models.TextChoices):
         """What happens upstream when the caller of a stream goes away."""
@@ -216,6 +232,89 @@ class ApiKeySecret(models.Model):
 
     def __str__(self) -> str:
         return f"secret {self.pk} of {self.key_id}"
+
+
+class ManagementKey(models.Model):
+    """A program's way into the management API, never into /v1; its text is digested like a key's.
+
+    Without an organization it is an operator's. It can do at most what its maker can do at that
+    moment, and dies with the maker's membership (access.find_key_standing).
+    """
+
+    class Scope(models.TextChoices):
+        READ = "read"
+        WRITE = "write"
+
+    public_id = models.CharField(max_length=12, unique=True)
+    organization = models.ForeignKey(
+        Organization, models.PROTECT, null=True, blank=True, related_name="management_keys"
+    )
+    name = models.CharField(max_length=100)
+    scope = models.CharField(max_length=5, choices=Scope.choices)
+    mac = models.BinaryField(max_length=32, unique=True)
+    pepper_version = models.PositiveSmallIntegerField()
+    made_by = models.ForeignKey(User, models.PROTECT, related_name="management_keys")
+    made_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "management_key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.public_id})"
+
+
+class Invitation(models.Model):
+    """An offer of a membership to whoever reads a mailbox; its token is kept as a digest only."""
+
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="invitations")
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=10, choices=Membership.Role.choices)
+    digest = models.BinaryField(max_length=32, unique=True)
+    invited_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    made_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "invitation"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "email"],
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="invitation_open_once",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(email=Lower("email")), name="invitation_email_in_lower_case"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.organization}"
+
+
+class KeyRequest(models.Model):
+    """Which key a request to make one led to, so that its repeat makes no second one."""
+
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="+")
+    actor = models.CharField(max_length=254)
+    idempotency_key = models.CharField(max_length=255)
+    digest = models.BinaryField(max_length=32)
+    key = models.ForeignKey(ApiKey, models.CASCADE, related_name="+")
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "key_request"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "actor", "idempotency_key"], name="key_request_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.idempotency_key} of {self.actor}"
 
 
 class ChangeLog(models.Model):

@@ -1,0 +1,95 @@
+"""What goes in: bodies and queries read strictly, by the same rules.
+
+A name that is not a field, or is one that cannot be written, is an error that names it: a setting
+that is silently passed over is worse than one that is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+
+MAX_PAGE = 200
+
+
+class Fields(serializers.Serializer[Any]):
+    """Reads a mapping, and refuses every name that it does not know."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = {name for name, field in self.fields.items() if not field.read_only}
+            unknown = sorted(str(name) for name in data if name not in known)
+            if unknown:
+                raise ValidationError({unknown[0]: "is no field that can be given here"})
+        return super().to_internal_value(data)
+
+
+class Query(Fields):
+    """The query of a list: how many, and from where on."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=50)
+    cursor = serializers.CharField(
+        required=False, max_length=200, help_text="`next` of the page before."
+    )
+
+
+class Nothing(Fields):
+    """Where nothing can be given."""
+
+
+class Moment(serializers.DateTimeField):
+    """A time with its zone; one without is UTC."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        try:
+            return super().enforce_timezone(value)
+        except OverflowError:
+            raise ValidationError("is no time that can be kept") from None
+
+
+class SlugText(serializers.CharField):
+    """The name in an address of an object of the organization."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=options.pop("max_length", 50), **options)
+
+
+class StrictParser(JSONParser):
+    """JSON without NaN, and without a depth that Python cannot follow."""
+
+    def parse(self, stream: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(stream, *args, **kwargs)
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+
+
+class Negotiation(DefaultContentNegotiation):
+    """Answers in the one format there is, whatever is asked for."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except Exception:
+            return renderers[0], renderers[0].media_type
+
+
+def read(serializer: type[Fields], data: Any) -> dict[str, Any]:
+    """Return what is given, checked. Raises ValidationError with the first field at fault."""
+    reader = serializer(data=data)
+    reader.is_valid(raise_exception=True)
+    given: dict[str, Any] = reader.validated_data
+    return given
+
+
+def now_or(moment: datetime | None) -> datetime:
+    """Return a moment, or now where none is given."""
+    return moment or timezone.now()

@@ -1,0 +1,106 @@
+"""/management-keys of an organization and of operators. Only people make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.access import Right
+from accounts.api.authentication import person_of
+from accounts.api.fields import Fields, Moment, Nothing, Query
+from accounts.api.paging import answer_page, page_of
+from accounts.api.views import View, find
+from accounts.management_keys import issue_management_key, revoke_management_key
+from accounts.models import ManagementKey
+
+
+class ManagementKeyOut(serializers.ModelSerializer[ManagementKey]):
+    id = serializers.CharField(source="public_id")
+    made_by = serializers.EmailField(source="made_by.email")
+
+    class Meta:
+        model = ManagementKey
+        fields = ("id", "name", "scope", "made_by", "made_at", "expires_at", "revoked_at")
+
+
+ManagementKeyMade = inline_serializer(
+    "ManagementKeyWithSecret",
+    {**ManagementKeyOut().get_fields(), "secret": serializers.CharField()},
+)
+
+
+class ManagementKeyIn(Fields):
+    name = serializers.CharField(max_length=100)
+    scope = serializers.ChoiceField(ManagementKey.Scope.choices, help_text="`write` reads as well.")
+    expires_at = Moment(required=False, allow_null=True)
+
+
+class ManagementKeyView(View):
+    """The keys of one organization, or without one those of operators."""
+
+    def enter_keys(self, organization: str | None) -> QuerySet[ManagementKey]:
+        if organization is None:
+            self.enter_platform()
+            found = ManagementKey.objects.filter(organization=None)
+        else:
+            self.enter(organization, Right.MANAGE_ALL_KEYS)
+            found = ManagementKey.objects.filter(organization=self.organization)
+        return found.select_related("made_by")
+
+
+class ManagementKeys(ManagementKeyView):
+    @extend_schema(parameters=[Query], responses=page_of(ManagementKeyOut))
+    def get(self, request: Request, organization: str | None = None) -> Response:
+        found = self.enter_keys(organization)
+        return answer_page(found, self.read_query(Query), show_management_keys)
+
+    @extend_schema(request=ManagementKeyIn, responses={201: ManagementKeyMade})
+    def post(self, request: Request, organization: str | None = None) -> Response:
+        """Make one, in person. Its secret is in this answer and never shown again."""
+        self.enter_keys(organization)
+        self.require_person()
+        fields = self.read(ManagementKeyIn)
+        with self.writing():
+            issued = issue_management_key(
+                organization=self.organization if organization else None,
+                made_by=person_of(request),
+                **fields,
+            )
+        shown = show_management_keys([issued.key])[0]
+        answer = self.answer(shown, status=201)
+        answer.data = {**shown, "secret": issued.plaintext}
+        return answer
+
+
+class OneManagementKey(ManagementKeyView):
+    @extend_schema(responses=ManagementKeyOut)
+    def get(
+        self, request: Request, management_key: str, organization: str | None = None
+    ) -> Response:
+        found = find(self.enter_keys(organization), public_id=management_key)
+        return self.answer(show_management_keys([found])[0])
+
+
+class RevokeManagementKey(ManagementKeyView):
+    @extend_schema(request=Nothing, responses=ManagementKeyOut)
+    def post(
+        self, request: Request, management_key: str, organization: str | None = None
+    ) -> Response:
+        """End it for good."""
+        found = find(self.enter_keys(organization), public_id=management_key)
+        self.read()
+        with self.writing():
+            found.refresh_from_db()
+            self.require_match(show_management_keys([found])[0])
+            revoke_management_key(found)
+        return self.answer(show_management_keys([found])[0])
+
+
+def show_management_keys(keys: Sequence[ManagementKey]) -> list[Any]:
+    return list(ManagementKeyOut(keys, many=True).data)

@@ -1,0 +1,71 @@
+"""Organizations and their projects are made, changed, suspended and archived here.
+
+Whether the person may is access.py's question. Nothing is deleted: history refers to it. What
+keys do after that is the keyring's, which triggers tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils import timezone
+
+from accounts import rows
+from accounts.ending import require_living
+from accounts.models import Organization, Project
+
+
+def make_organization(*, slug: str, name: str, time_zone: str = "UTC") -> Organization:
+    """Make an organization without members. Raises InvalidField."""
+    return rows.insert(Organization(slug=slug, name=name, time_zone=time_zone))
+
+
+def change_organization(organization: Organization, changes: Mapping[str, Any]) -> None:
+    """Change its name, time_zone or hang_up, those that are given. Raises InvalidField."""
+    rows.change(organization, changes)
+
+
+def suspend_organization(organization: Organization, reason: str = "") -> None:
+    """Refuse all calls of its keys until resume_organization(). Raises OrganizationIsDeleted."""
+    require_living(organization)
+    rows.change(
+        organization, {"status": Organization.Status.SUSPENDED, "status_reason": reason.strip()}
+    )
+
+
+def resume_organization(organization: Organization) -> None:
+    """Let its keys call again. Raises OrganizationIsDeleted."""
+    require_living(organization)
+    rows.change(organization, {"status": Organization.Status.ACTIVE, "status_reason": ""})
+
+
+def make_project(organization: Organization, *, slug: str, name: str) -> Project:
+    """Make a project. Raises InvalidField, also where the organization has one of that slug."""
+    return rows.insert(Project(organization=organization, slug=slug, name=name))
+
+
+def rename_project(project: Project, name: str) -> None:
+    """Change the name that people read; the slug stays."""
+    rows.change(project, {"name": name})
+
+
+def archive_project(project: Project) -> bool:
+    """Refuse all calls of its keys from now on. Return False if that had been done before."""
+    now = timezone.now()
+    archived = Project.objects.filter(pk=project.pk, archived_at=None).update(archived_at=now)
+    project.refresh_from_db()
+    return archived == 1
+
+
+def unarchive_project(project: Project) -> bool:
+    """Let a project's keys call again, but for those that were disabled or revoked.
+
+    Return False if it was not archived. Raises OrganizationIsDeleted.
+    """
+    require_living(project.organization)
+    restored = Project.objects.filter(pk=project.pk, archived_at__isnull=False).update(
+        archived_at=None
+    )
+    project.refresh_from_db()
+    return restored == 1
