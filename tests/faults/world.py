@@ -1,0 +1,44 @@
+"""What the fault tests declare: two models whose calls cost exactly what is held, and two keys.
+
+`steady` has no quota at all and `spender` a lifetime budget, so that both ways of a call are
+under load: decided in memory alone, and drawn from the database.
+"""
+
+from typing import Any
+
+from tests.faults.load import Ask
+from tests.parts import Parts
+
+# Tokens are the only thing that costs here: $100 per million of output, a cent for a hundred.
+PRICE = {"input": "0", "output": "100.00", "effective": "2026-01-01"}
+FIXED = Ask("demo-fixed-100", 100, stream=False)
+FIXED_STREAM = Ask("demo-fixed-100", 100, stream=True)
+# A second, as a stream or in one piece.
+SLOW = Ask("demo-chunks-50-20", 50, stream=False)
+SLOW_STREAM = Ask("demo-chunks-50-20", 50, stream=True)
+MIXED = (FIXED, FIXED_STREAM, SLOW, SLOW_STREAM)
+
+
+def declare(parts: Parts, *, budget_usd: str) -> dict[str, str]:
+    """Apply it; returns the keys by name."""
+    provider = {"name": "demo", "protocol": "openai", "credential": "literal:demo"}
+    spending = [{"unit": "cost", "limit": budget_usd, "window": "lifetime"}]
+    keys = [{"name": "steady"}, {"name": "spender", "quotas": spending}]
+    project = {"slug": "default", "keys": keys}
+    return parts.apply(
+        {
+            "providers": [{**provider, "base_url": f"{parts.provider.url}/v1"}],
+            "models": [_declare_model(name) for name in sorted({ask.model for ask in MIXED})],
+            "organizations": [{"slug": "acme", "name": "Acme", "projects": [project]}],
+        }
+    )
+
+
+def _declare_model(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "context_window": 128_000,
+        "max_output_tokens": 4096,
+        "routes": [{"provider": "demo", "model": name}],
+        "price": PRICE,
+    }
