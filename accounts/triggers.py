@@ -9,8 +9,10 @@ tables take one advisory lock, before any row lock, and keep it until they commi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.special import RunSQL
 
@@ -45,6 +47,7 @@ BEGIN
 END $$;
 """
 DROP_FUNCTIONS = """
+DROP FUNCTION IF EXISTS tollgate_refuse_truncate();
 DROP FUNCTION tollgate_audit(text, bigint, bigint, text, jsonb, jsonb);
 DROP FUNCTION tollgate_log_change(text, bigint, bigint);
 DROP FUNCTION tollgate_take_turn();
@@ -79,13 +82,53 @@ def watch(
     )
     turn = _TURN_TRIGGER.format(table=table) if logged else ""
     drop_turn = f"DROP TRIGGER tollgate_turn ON {table};" if logged else ""
+    whole = REFUSE_TRUNCATE + _KEEP_WHOLE.format(table=table)
     return [
-        RunSQL(
-            sql=function + turn + _ROW_TRIGGER.format(table=table),
+        Watch(
+            table,
+            triggers=["tollgate_watch", "tollgate_whole", *(["tollgate_turn"] if logged else [])],
+            sql=function + turn + _ROW_TRIGGER.format(table=table) + whole,
             reverse_sql=f"DROP TRIGGER tollgate_watch ON {table}; {drop_turn}"
+            f"DROP TRIGGER IF EXISTS tollgate_whole ON {table};"
             f"DROP FUNCTION tollgate_watch_{table}();",
         )
     ]
+
+
+class Watch(RunSQL):
+    """Begins to watch a table; remembers which triggers have to be there from then on."""
+
+    def __init__(self, table: str, *, triggers: Sequence[str], sql: str, reverse_sql: str) -> None:
+        super().__init__(sql, reverse_sql)
+        self.table = table
+        self.triggers = frozenset(triggers)
+
+
+def watched_tables(loader: MigrationLoader) -> Iterator[Watch]:
+    """Return what the migrations that were applied to the loader's database watch."""
+    for key, migration in loader.disk_migrations.items():
+        if key in loader.applied_migrations:
+            yield from (each for each in migration.operations if isinstance(each, Watch))
+
+
+def find_missing_triggers(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return, as `table: trigger`, what was dropped or disabled and lets changes go unseen."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ENABLED_TRIGGERS)
+        enabled = {(table, trigger) for table, trigger in cursor.fetchall()}
+    return [
+        f"{watch.table}: {trigger}"
+        for watch in watched_tables(MigrationLoader(connection))
+        for trigger in sorted(watch.triggers)
+        if (watch.table, trigger) not in enabled
+    ]
+
+
+_ENABLED_TRIGGERS = """
+SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND t.tgname LIKE 'tollgate%' AND t.tgenabled IN ('O', 'A')
+"""
 
 
 _ROW_FUNCTION = """
@@ -113,6 +156,19 @@ _LOG = """
     IF TG_OP = 'UPDATE' AND OLD.{object_id} <> NEW.{object_id} THEN
         PERFORM tollgate_log_change('{table}', OLD.{object_id}, its_organization);
     END IF;
+"""
+# TRUNCATE fires no trigger of a row, so what is watched cannot be emptied that way. A new table
+# must not depend on when the others were given this, so each brings the function.
+REFUSE_TRUNCATE = """
+CREATE OR REPLACE FUNCTION tollgate_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is never emptied at once: DELETE leaves a trace of each row', TG_TABLE_NAME
+        USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+"""
+_KEEP_WHOLE = """
+CREATE OR REPLACE TRIGGER tollgate_whole BEFORE TRUNCATE ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION tollgate_refuse_truncate();
 """
 _TURN_TRIGGER = """
 CREATE TRIGGER tollgate_turn BEFORE INSERT OR UPDATE OR DELETE ON {table}
