@@ -22,6 +22,7 @@ from billing import models
 from billing.prices import figures_of
 from billing.pricing import PRICES, format_price, format_usd, parse_prices
 from billing.quotas import parse_quota, require_scope
+from billing.suspensions import acknowledge
 from billing.usage import first_id_at
 
 COUNTED_ROWS = 10_000
@@ -236,6 +237,34 @@ class UsageEventAdmin(ReadOnlyAdmin):
     @admin.display(description="cost, USD")
     def usd(self, event: models.UsageEvent) -> str:
         return format_usd(event.cost_ticks)
+
+
+@admin.register(models.RouteSuspension)
+class RouteSuspensionAdmin(ReadOnlyAdmin):
+    """Routes that strict quotas leave out; the action lets them be used again."""
+
+    list_display = ("id", "at", "model", "provider", "held", "cost", "acknowledged_at", "note")
+    list_filter = (("acknowledged_at", admin.EmptyFieldListFilter), "provider")
+    actions = ("acknowledge",)
+
+    def has_acknowledge_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("billing.change_routesuspension"))
+
+    @admin.action(
+        description="Acknowledge: strict quotas use these routes again",
+        permissions=["acknowledge"],
+    )
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[models.RouteSuspension]) -> None:
+        done = sum(acknowledge(each, note="acknowledged in the admin") for each in queryset)
+        self.message_user(request, f"{done} acknowledged.")
+
+    @admin.display(description="held, USD")
+    def held(self, suspension: models.RouteSuspension) -> str:
+        return format_usd(suspension.held_ticks)
+
+    @admin.display(description="cost, USD")
+    def cost(self, suspension: models.RouteSuspension) -> str:
+        return format_usd(suspension.cost_ticks)
 
 
 @admin.register(models.Adjustment)

@@ -62,6 +62,10 @@ FIGURES = {
         " ORDER BY starts_at DESC LIMIT 1) w"
         ' WHERE w.used > coalesce(w."limit", q."limit")',
     ),
+    "routes_suspended": (
+        "Routes that strict quotas leave out because an attempt cost more than its bound.",
+        "SELECT count(*) FROM route_suspension WHERE acknowledged_at IS NULL",
+    ),
     "settlement_conflicts": (
         "Attempts that were settled twice with different figures.",
         f"SELECT count(*) FROM (SELECT 1 FROM settlement_conflict LIMIT {COUNTED_ROWS}) AS c",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from accounts.keyring import KeyRecord
 from billing.ledger.allowances import Unavailable
@@ -25,6 +26,7 @@ from gateway.errors import (
     NoRoute,
     PermissionDenied,
     PriceUnknown,
+    RouteSuspended,
     SpoolFull,
     UpstreamUnreachable,
 )
@@ -102,14 +104,28 @@ def find_model(process: GatewayProcess, key: KeyRecord, name: str) -> ModelRecor
 
 def find_offers(process: GatewayProcess, call: Call, dialect: Dialect) -> list[Offer]:
     """Return the routes to try, in order, each with its body and the most that it can cost."""
-    offers = [
-        _offer(process, call, route, dialect)
-        for route in process.catalog.choose(call.model)
-        if route.protocol == dialect.protocol
-    ]
-    if not offers:
+    routes = [r for r in process.catalog.choose(call.model) if r.protocol == dialect.protocol]
+    if not routes:
         raise NoRoute
-    return offers
+    if process.suspensions and any(rule.hold == "strict" for rule in call.rules if is_drawn(rule)):
+        routes = leave_out_suspended(process, call.model, routes)
+    return [_offer(process, call, route, dialect) for route in routes]
+
+
+def leave_out_suspended(
+    process: GatewayProcess, model: ModelRecord, routes: Sequence[RouteRecord]
+) -> list[RouteRecord]:
+    """Return the routes whose bounds can be trusted. Raises RouteSuspended where there are none."""
+    trusted = [
+        route
+        for route in routes
+        if not process.suspensions.covers(
+            model=model.name, provider=route.provider, upstream_model=route.upstream_model
+        )
+    ]
+    if not trusted:
+        raise RouteSuspended
+    return trusted
 
 
 def _offer(process: GatewayProcess, call: Call, route: RouteRecord, dialect: Dialect) -> Offer:

@@ -24,6 +24,7 @@ from billing.ledger.draws import RECALL_CHANNEL
 from billing.ledger.ledger import Ledger
 from billing.prices import PriceBook
 from billing.quotas import QuotaBook
+from billing.suspensions import SuspensionBook
 from gateway.caller import Caller
 from gateway.calls import Call
 from gateway.errors import GatewayError, NotFresh, ShuttingDown, refuse_key
@@ -96,6 +97,7 @@ class GatewayProcess:
         self.catalog = Catalog(allowed_networks=networks)
         self.prices = PriceBook()
         self.quotas = QuotaBook()
+        self.suspensions = SuspensionBook()
         self.ledger = Ledger(
             configuration.conninfo,
             redis_url=configuration.redis_url,
@@ -110,7 +112,7 @@ class GatewayProcess:
         self.is_closing = False
         self._follower = Follower(
             configuration.conninfo,
-            [self.keyring, self.catalog, self.prices, self.quotas],
+            [self.keyring, self.catalog, self.prices, self.quotas, self.suspensions],
             freshness_seconds=configuration.freshness_seconds,
             notices={RECALL_CHANNEL: self.ledger.take_recall},
         )

@@ -27,6 +27,7 @@ from billing.ledger.settlement import (
     record_conflict,
     set_aside,
 )
+from billing.suspensions import suspend_routes
 from billing.usage import Outcome, UsageEvent
 
 BATCH = 1000
@@ -48,7 +49,9 @@ async def settle_late(
     connection: AsyncConnection[Any], *, process: str, events: Sequence[bytes]
 ) -> None:
     """Settle attempts of a process that has been ended. Safe to repeat."""
-    for payload in await _find_news(connection, events):
+    news = await _find_news(connection, events)
+    await suspend_routes(connection, map(decode_event, news))
+    for payload in news:
         try:
             async with connection.transaction():
                 await _settle_one(connection, process, payload)

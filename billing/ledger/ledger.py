@@ -129,8 +129,10 @@ class Ledger:
         process.spool.note(DONE, event.id, payload)
         core.use(hold.claims, event.window_amounts)
         self._use_rates(hold, event)
-        now = time.monotonic()
-        process.settler.add(Finished(event.id, payload, hold.claims, event.window_amounts, now))
+        now, over = time.monotonic(), event if _is_over(hold, event) else None
+        process.settler.add(
+            Finished(event.id, payload, hold.claims, event.window_amounts, now, over)
+        )
 
     def take_back(self, hold: Hold) -> None:
         """Nothing of the attempt left this machine; the hold stays open for another one."""
@@ -260,6 +262,14 @@ def _amount(claim: Claim, event: UsageEvent) -> int:
     if event.usage_source is UsageSource.HELD and claim.need != core.NOT_DRAWN:
         return claim.need
     return event.amount_in(unit)
+
+
+def _is_over(hold: Hold, event: UsageEvent) -> bool:
+    """Say whether an attempt came to more than the most that was thought possible."""
+    return event.cost_ticks > event.held_ticks or any(
+        0 <= need < amount and account.rule.hold == "strict"
+        for (account, need), amount in zip(hold.claims, event.window_amounts, strict=True)
+    )
 
 
 async def _see_off(process: Process) -> None:

@@ -23,6 +23,7 @@ from accounts.connections import connect
 from billing.ledger import late, settlement
 from billing.ledger.settlement import LOCK_WINDOWS, decode_event
 from billing.ledger.spool import is_abandoned, read_spool
+from billing.suspensions import suspend_routes
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,8 @@ async def _end(
     connection: AsyncConnection[Any], process: str, *, events: list[bytes], spool_is_known: bool
 ) -> None:
     """End a locked process: charge what it sent, then return or capture the rest."""
+    sent = [decode_event(event) for event in events]
+    await suspend_routes(connection, sent)
     await connection.execute(
         "UPDATE gateway_process SET ended_at = clock_timestamp() WHERE id = %s", [process]
     )
@@ -175,7 +178,7 @@ async def _end(
         "SELECT window_id FROM allowance WHERE process_id = %s", [process]
     )
     windows = {row[0] for row in await cursor.fetchall()}
-    windows.update(window for event in events for window in decode_event(event).windows)
+    windows.update(window for event in sent for window in event.windows)
     await connection.execute(LOCK_WINDOWS, [sorted(windows)])
     await settlement.settle_for_ended(connection, process=process, events=events)
     if not spool_is_known:

@@ -20,6 +20,8 @@ from billing.ledger import core, late, settlement
 from billing.ledger.allowances import Claim
 from billing.ledger.database import AWAY, Database
 from billing.ledger.spool import Spool
+from billing.suspensions import suspend_routes
+from billing.usage import UsageEvent
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +32,15 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 class Finished(NamedTuple):
     """A finished attempt: its id, its UsageEvent as JSON, its claims with what was used, and when
-    it finished by the monotonic clock."""
+    it finished by the monotonic clock; `over` is the event once more if it came to more than was
+    held for it."""
 
     attempt: str
     event: bytes
     claims: Sequence[Claim]
     amounts: Sequence[int]
     at: float
+    over: UsageEvent | None = None
 
 
 class Settler:
@@ -107,7 +111,9 @@ class Settler:
         events = [finished.event for finished in batch]
         windows = sorted({claim.account.window for f in batch for claim in f.claims})
         process = self._process
+        over = [finished.over for finished in batch if finished.over is not None]
         async with self.database.connection() as connection:
+            await suspend_routes(connection, over)
             if not self.process_ended:
                 try:
                     await settlement.settle(

@@ -9,7 +9,13 @@ scopes by number, so nothing here points up to the gateway. Amounts of money are
 from __future__ import annotations
 
 from billing.models.facts import Adjustment, Refusal, RejectedEvent, SettlementConflict, UsageEvent
-from billing.models.ledger import Allowance, GatewayProcess, LedgerCheck, QuotaWindow
+from billing.models.ledger import (
+    Allowance,
+    GatewayProcess,
+    LedgerCheck,
+    QuotaWindow,
+    RouteSuspension,
+)
 from billing.models.rollups import Rollup, RollupDelta, RollupTag, RollupTagDelta
 from billing.models.rules import Price, Quota
 
@@ -27,6 +33,7 @@ __all__ = [
     "RollupDelta",
     "RollupTag",
     "RollupTagDelta",
+    "RouteSuspension",
     "SettlementConflict",
     "UsageEvent",
 ]

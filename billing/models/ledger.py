@@ -86,6 +86,34 @@ class Allowance(models.Model):
         return f"{self.amount} of window {self.window_id}"
 
 
+class RouteSuspension(models.Model):
+    """A route whose bound was found wrong: an attempt cost more than the most that it could. Calls
+    under strict quotas leave the route out until somebody has acknowledged it (suspensions.py)."""
+
+    model = models.CharField(max_length=200)
+    provider = models.CharField(max_length=50)
+    upstream_model = models.CharField(max_length=200)
+    event_id = models.UUIDField(unique=True)
+    held_ticks = models.BigIntegerField()
+    cost_ticks = models.BigIntegerField()
+    at = models.DateTimeField(db_default=models.functions.Now())
+    acknowledged_at = models.DateTimeField(null=True)
+    note = models.CharField(max_length=200, blank=True, db_default="")
+
+    class Meta:
+        db_table = "route_suspension"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "provider", "upstream_model"],
+                condition=Q(acknowledged_at=None),
+                name="route_suspension_open_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.provider} since {self.at:%Y-%m-%d %H:%M} UTC"
+
+
 class LedgerCheck(models.Model):
     """What a check of the whole ledger found; the fields are those of check.Findings."""
 

@@ -14,7 +14,7 @@
       QuotaRefused          429  a budget is spent: waiting does not help soon
         RateLimited         429  too much for this minute: waiting helps
       Unavailable           503  this gateway cannot take the call now
-        NotFresh, SpoolFull, ShuttingDown, LedgerAway, NoRoute, PriceUnknown
+        NotFresh, SpoolFull, ShuttingDown, LedgerAway, NoRoute, PriceUnknown, RouteSuspended
       UpstreamError         the provider's fault; `outcome` is what the event says
         UpstreamRefused, UpstreamFailed, UpstreamUnreachable, UpstreamTimeout
 
@@ -232,6 +232,17 @@ class PriceUnknown(Unavailable):
     code = "price_unknown"
     should_retry = False
     sentence = "This model has no price yet, so a cost quota cannot be kept. Ask the operator."
+
+
+class RouteSuspended(Unavailable):
+    """Every route of the model has cost more than its bound, and nobody has acknowledged it."""
+
+    code = "route_suspended"
+    should_retry = False
+    sentence = (
+        "A call of this model cost more than was thought possible, so a strict quota cannot be "
+        "kept until the operator has looked at it. Ask the operator."
+    )
 
 
 class UpstreamError(GatewayError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 
-from accounts.models import Organization, Project, User
+from accounts.models import AuditEvent, Organization, Project, User
 from billing import models
 from tests.billing.facts import make_event, store
 
@@ -120,13 +121,28 @@ def test_an_event_is_found_by_the_id_of_its_call(operator: Client) -> None:
     assert other.id not in operator.get("/admin/billing/usageevent/", {"q": "x"}).content.decode()
 
 
+def test_a_suspended_route_is_acknowledged_and_the_audit_says_by_whom(operator: Client) -> None:
+    names = {"model": "gpt-4o", "provider": "openai", "upstream_model": "gpt-4o"}
+    suspension = models.RouteSuspension.objects.create(
+        event_id=uuid.uuid4(), held_ticks=10**10, cost_ticks=2 * 10**10, **names
+    )
+    page = "/admin/billing/routesuspension/"
+    assert b"2.00" in operator.get(page).content
+    data = {"action": "acknowledge", "_selected_action": [suspension.pk]}
+    assert operator.post(page, data).status_code == 302
+    suspension.refresh_from_db()
+    assert suspension.acknowledged_at is not None
+    event = AuditEvent.objects.filter(object_kind="route_suspension").latest("id")
+    assert (event.action, event.actor) == ("update", "operator@example.org")
+
+
 def test_every_list_opens_and_nothing_but_prices_and_quotas_can_be_added(operator: Client) -> None:
     names = [
         model._meta.model_name
         for model in admin.site._registry
         if model._meta.app_label == "billing"
     ]
-    assert len(names) == 9
+    assert len(names) == 10
     for name in names:
         assert operator.get(f"/admin/billing/{name}/").status_code == 200
         adds = 200 if name in {"price", "quota"} else 403

@@ -58,6 +58,7 @@ EVERY: list[GatewayError] = [
     errors.LedgerAway(),
     errors.NoRoute(),
     errors.PriceUnknown(),
+    errors.RouteSuspended(),
     errors.UpstreamError(),
     errors.UpstreamRefused(),
     errors.UpstreamFailed(),

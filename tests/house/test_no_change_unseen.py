@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -29,7 +30,7 @@ from accounts.changes import Follower, Subscriber
 from accounts.issuance import issue_key
 from accounts.models import AuditEvent, ChangeLog, Invitation, ManagementKey, Membership, Project
 from accounts.triggers import Watch, watched_tables
-from billing.models import Price, Quota
+from billing.models import Price, Quota, RouteSuspension
 from gateway.process import GatewayProcess
 from tests.calls.serving import configure
 from tests.gateway.catalogs import add_model, add_provider, add_route
@@ -67,6 +68,7 @@ OTHER_VALUE = {
     "jsonb": """'{{"changed": "yes"}}'""",
     "ARRAY": "'{{192.0.2.0/24}}'",
     "inet": "'192.0.2.1'",
+    "uuid": "gen_random_uuid()",
     **dict.fromkeys(("bigint", "integer", "smallint"), "coalesce({column}, 0) + 1"),
     **dict.fromkeys(("character varying", "text"), "CASE {column} WHEN 'x' THEN 'y' ELSE 'x' END"),
 }
@@ -100,6 +102,9 @@ def everything(project: Project) -> None:
     Price.objects.create(model="gpt-4o", effective_from=timezone.now(), input=1, output=1)
     Quota.objects.create(
         organization=project.organization_id, scope="project", scope_id=project.pk, unit="cost"
+    )
+    RouteSuspension.objects.create(
+        model="gpt-4o", provider="openai", event_id=uuid.uuid4(), held_ticks=1, cost_ticks=2
     )
 
 

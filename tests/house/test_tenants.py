@@ -14,6 +14,7 @@ OF_NOBODY = {
     "billing.Price",
     "billing.GatewayProcess",
     "billing.LedgerCheck",
+    "billing.RouteSuspension",
     "gateway.Provider",
     "gateway.Credential",
     "gateway.Model",
