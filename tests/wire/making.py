@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from gateway.protocols.openai_chat import ChatStream
+from gateway.protocols.stream import EventStream
 
 HELLO = {"role": "user", "content": "Hello"}
 
@@ -48,7 +49,7 @@ def make_stream(**options: Any) -> ChatStream:
     return ChatStream(**usual | options)
 
 
-def relay(stream: ChatStream, *pieces: bytes) -> bytes:
+def relay(stream: EventStream, *pieces: bytes) -> bytes:
     """All that the caller of a stream gets, its end included."""
     passed = [stream.feed(piece) for piece in pieces]
     stream.close()

@@ -6,7 +6,7 @@ import pytest
 
 from billing.usage import Usage
 from gateway.errors import UpstreamTimeout
-from gateway.protocols.openai_chat.stream import MAX_EVENT_BYTES
+from gateway.protocols.stream import MAX_EVENT_BYTES
 from tests.wire.making import DONE, delta, event, finish, make_stream, relay, usage_chunk
 
 ROLE = event({"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"role": "assistant"}}]})

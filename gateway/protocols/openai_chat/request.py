@@ -6,13 +6,10 @@ read here is what the provider reads: see body.py.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import msgspec
 
-from billing.usage import INT64_MAX
-from gateway.errors import BadRequest
 from gateway.protocols.body import (
     ABSENT,
     Members,
@@ -22,25 +19,22 @@ from gateway.protocols.body import (
     encode_members,
     is_null,
 )
-from gateway.protocols.form import Feature, Request
+from gateway.protocols.fields import (
+    AnswerCount,
+    Cap,
+    Int64,
+    Name,
+    check_model_name,
+    read_tags,
+)
+from gateway.protocols.form import Request
 from gateway.protocols.openai_chat.features import FEATURE_FIELDS, Message, Tool, find_features
-
-MAX_ANSWERS = 128
-# Far above any context window: a larger cap is a mistake, and OpenAI refuses it as well.
-MAX_OUTPUT_CAP = 10_000_000
-MAX_TAG_LENGTH = 200
-MAX_TAGS = 16
 
 # Silence is the dangerous answer: a server that does not know `max_completion_tokens` ignores it
 # and writes on without a cap (llama-cpp-python does: abetlen/llama-cpp-python#1907), while a
 # reasoning model of OpenAI refuses `max_tokens` loudly. Routes to OpenAI should name the other.
 DEFAULT_CAP_FIELD = "max_tokens"
 CAP_FIELDS = ("max_completion_tokens", "max_tokens")
-
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Cap = Annotated[int, msgspec.Meta(ge=1, le=MAX_OUTPUT_CAP)]
-_Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_ANSWERS)]
-_Int64 = Annotated[int, msgspec.Meta(ge=-INT64_MAX - 1, le=INT64_MAX)]
 
 
 class _StreamOptions(msgspec.Struct):
@@ -50,18 +44,18 @@ class _StreamOptions(msgspec.Struct):
 class _Body(msgspec.Struct):
     """The fields that are checked here. One pass over the body reads them all."""
 
-    model: _Name
+    model: Name
     messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    n: _Count | None = None
-    max_tokens: _Cap | None = None
-    max_completion_tokens: _Cap | None = None
+    n: AnswerCount | None = None
+    max_tokens: Cap | None = None
+    max_completion_tokens: Cap | None = None
     temperature: float | None = None
     top_p: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    seed: _Int64 | None = None
+    seed: Int64 | None = None
     tools: list[Tool] | None = None
     modalities: list[str] | None = None
     service_tier: str | None = None
@@ -71,12 +65,9 @@ class _Body(msgspec.Struct):
 
 _body = msgspec.json.Decoder(_Body)
 _object = msgspec.json.Decoder(Members)
-_text = msgspec.json.Decoder(str)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHECKED = frozenset(_Body.__struct_fields__)
 _KNOWN = _CHECKED | FEATURE_FIELDS
 _REASONING_FIELDS = frozenset({"reasoning_effort", "reasoning", "thinking", "enable_thinking"})
-_NO_FEATURES: tuple[Feature, ...] = ()
 
 
 class ChatRequest(Request, frozen=True, kw_only=True):
@@ -95,8 +86,7 @@ def read_request(body: bytes) -> ChatRequest:
     """
     members = decode_members(body)
     read = decode_as(_body, body)
-    if _CONTROL.search(read.model):
-        raise BadRequest("'model' holds a control character.", "model")
+    check_model_name(read.model)
     if not members.keys() <= _CHECKED:
         check_unchecked(members, checked=_CHECKED, known=_KNOWN)
     options = read.stream_options
@@ -115,7 +105,7 @@ def read_request(body: bytes) -> ChatRequest:
         features=find_features(
             members, read.messages, read.tools, read.modalities, read.service_tier
         ),
-        tags=_read_tags(read) if read.user or read.metadata else {},
+        tags=read_tags(read.metadata, user=read.user) if read.user or read.metadata else {},
     )
 
 
@@ -164,19 +154,3 @@ def _choose_cap(read: _Body) -> int | None:
     if read.max_tokens is None or read.max_completion_tokens is None:
         return read.max_tokens or read.max_completion_tokens
     return max(read.max_tokens, read.max_completion_tokens)
-
-
-def _read_tags(read: _Body) -> dict[str, str]:
-    """`user` and the text values of `metadata`, where they can be kept as tags of the event."""
-    found = {} if read.user is None else {"user": read.user}
-    if read.metadata and memoryview(read.metadata)[0] == ord("{"):
-        for name, raw in _object.decode(read.metadata).items():
-            if memoryview(raw)[0] == ord('"'):
-                found[name] = _text.decode(raw)
-    tags = {name: text for name, text in found.items() if _is_tag(name) and _is_tag(text)}
-    return dict(list(tags.items())[:MAX_TAGS])
-
-
-def _is_tag(text: str) -> bool:
-    """PostgreSQL keeps no NUL in jsonb, and a tag is a word, not a document."""
-    return 0 < len(text) <= MAX_TAG_LENGTH and not _CONTROL.search(text)
