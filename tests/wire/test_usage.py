@@ -9,21 +9,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.usage import Usage
-from gateway.protocols.openai_chat import read_answer
+from gateway.protocols import anthropic_messages, openai_chat
+from gateway.protocols.form import Metered
 from gateway.protocols.usage import Contradiction, Counts, sort_counts
-from tests.wire.making import compact
+from tests.wire import messages
+from tests.wire.making import compact, relay
 
 FOLDER = Path(__file__).parent / "usage"
 CASES = [
-    pytest.param(case, id=f"{path.stem}: {case['why']}")
+    pytest.param(path.stem, case, id=f"{path.stem}: {case['why']}")
     for path in sorted(FOLDER.glob("*.json"))
     for case in json.loads(path.read_text())
 ]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_what_a_provider_says_lands_in_disjoint_buckets(case: dict[str, Any]) -> None:
-    metered = read_answer(compact({"id": "a", "choices": [], "usage": case["usage"]})).metered
+def meter(provider: str, case: dict[str, Any]) -> Metered:
+    """Have the dialect of the provider read the case, as a whole answer or as a stream."""
+    if provider != "anthropic":
+        return openai_chat.read_answer(compact({"choices": [], "usage": case["usage"]})).metered
+    if "usage" in case:
+        answer = compact({"content": [], "usage": case["usage"]})
+        return anthropic_messages.read_answer(answer).metered
+    stream = messages.make_stream()
+    deltas = [messages.finish(usage if usage else {}) for usage in case["deltas"]]
+    relay(stream, messages.start(case["start"]), *deltas, messages.STOP)
+    return stream.metered
+
+
+@pytest.mark.parametrize(("provider", "case"), CASES)
+def test_what_a_provider_says_lands_in_disjoint_buckets(
+    provider: str, case: dict[str, Any]
+) -> None:
+    metered = meter(provider, case)
     if "fault" in case:
         assert metered.usage is None
         assert case["fault"] in (metered.fault or "")
