@@ -1,21 +1,24 @@
 """Recomputes what the ledger keeps from what it was made of, and says where the two differ.
 
 Windows from facts and adjustments, allowances from windows, rollups and waiting deltas from facts
-and corrections: all in one read-only snapshot, so a running system is no difference. Nothing here
-repairs anything.
+and corrections, those of dropped days from what was noted when they were dropped: all in one
+read-only snapshot, so a running system is no difference. Nothing here repairs anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from billing.partitions import read_kept_since
 from billing.pricing import format_usd
 from billing.rollups import (
+    BEGINNING,
     FIGURES,
     ROLLUP,
     ROLLUP_TAG,
@@ -24,6 +27,9 @@ from billing.rollups import (
     event_moves_sql,
     spread_tags_sql,
 )
+from billing.usage import first_id_at
+
+END = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -49,7 +55,7 @@ def check_ledger(connection: BaseDatabaseWrapper) -> Findings:
     """Compare everything. Not to be called within a transaction."""
     with transaction.atomic(using=connection.alias, durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        checks = (_windows, _strangers, _drawn, _ceilings, _dead_allowances, _rollups)
+        checks = (_windows, _strangers, _drawn, _ceilings, _dead_allowances, _rollups, _frozen)
         differences = [sentence for check in checks for sentence in check(cursor)]
         cursor.execute(_COUNTS)
         return Findings(differences, *cursor.fetchone())
@@ -101,8 +107,25 @@ def _dead_allowances(cursor: Any) -> Iterator[str]:
 
 def _rollups(cursor: Any) -> Iterator[str]:
     """Rollups and waiting deltas are the sums of facts and corrections, day by day."""
+    yield from compare_rollups(cursor, since=read_kept_since(cursor) or BEGINNING, until=END)
+
+
+def _frozen(cursor: Any) -> Iterator[str]:
+    """The rollups of days whose facts are dropped still come to what those did."""
+    for day, attempts, ticks, events, cost in _rows(cursor, _FROZEN):
+        yield (
+            f"rollups on {day} (UTC) come to {attempts} attempts and {ticks} ticks, but the facts"
+            f" that were dropped came to {events} and {cost}."
+        )
+
+
+def compare_rollups(cursor: Any, *, since: datetime, until: datetime) -> Iterator[str]:
+    """Compare the days of [since, until), whole days in UTC, and say where they differ."""
+    bounds = {"since": since, "until": until}
+    ids = [first_id_at(round(bound.timestamp() * 1000)) for bound in (since, until)]
     for shape in (ROLLUP, ROLLUP_TAG):
-        for organization, day, *sums in _rows(cursor, _rollups_sql(shape)):
+        cursor.execute(_rollups_sql(shape), {**bounds, "first": ids[0], "after": ids[1]})
+        for organization, day, *sums in cursor.fetchall():
             kept, found = sums[: len(FIGURES)], sums[len(FIGURES) :]
             wrong = ", ".join(
                 f"{figure} {has} instead of {should}"
@@ -170,10 +193,29 @@ SELECT (SELECT count(*) FROM quota_window), (SELECT count(*) FROM usage_event),
     (SELECT count(*) FROM rejected_event)
 """
 
+_FROZEN = """
+WITH kept AS (
+    SELECT (quarter AT TIME ZONE 'UTC')::date AS day, sum(attempts) AS attempts,
+        sum(cost_ticks) AS cost_ticks
+    FROM (
+        SELECT quarter, attempts, cost_ticks FROM rollup
+        UNION ALL SELECT quarter, attempts, cost_ticks FROM rollup_delta
+    ) AS rows
+    WHERE quarter < (SELECT max(day) + 1 FROM dropped_day)::timestamp AT TIME ZONE 'UTC'
+    GROUP BY 1
+)
+SELECT day, coalesce(k.attempts, 0), coalesce(k.cost_ticks, 0), coalesce(d.events, 0),
+    coalesce(d.cost_ticks, 0)
+FROM kept k FULL JOIN dropped_day d USING (day)
+WHERE coalesce(k.attempts, 0) <> coalesce(d.events, 0)
+    OR coalesce(k.cost_ticks, 0) <> coalesce(d.cost_ticks, 0)
+ORDER BY day
+"""
+
 
 def _rollups_sql(shape: Shape) -> str:
     """Return a SELECT of the days where the sums differ: organization, day, kept, found."""
-    moves = f"{event_moves_sql('usage_event')} UNION ALL {correction_moves_sql('adjustment')}"
+    moves = f"{event_moves_sql('facts')} UNION ALL {correction_moves_sql('corrections')}"
     if shape is ROLLUP_TAG:
         moves = spread_tags_sql(moves)
     day = "organization, (quarter AT TIME ZONE 'UTC')::date AS day"
@@ -184,10 +226,15 @@ def _rollups_sql(shape: Shape) -> str:
     differs = " OR ".join(f"coalesce(kept.{f}, 0) <> coalesce(found.{f}, 0)" for f in FIGURES)
     columns = ", ".join(["organization", "quarter", *FIGURES])
     return f"""
-WITH kept AS (
+WITH facts AS (SELECT * FROM usage_event WHERE id >= %(first)s AND id < %(after)s),
+corrections AS (
+    SELECT * FROM adjustment
+    WHERE window_id IS NULL AND event_id >= %(first)s AND event_id < %(after)s
+),
+kept AS (
     SELECT {day}, {sums} FROM (
         SELECT {columns} FROM {shape.table} UNION ALL SELECT {columns} FROM {shape.table}_delta
-    ) AS rows GROUP BY 1, 2
+    ) AS rows WHERE quarter >= %(since)s AND quarter < %(until)s GROUP BY 1, 2
 ),
 found AS (SELECT {day}, {sums} FROM ({moves}) AS moves GROUP BY 1, 2)
 SELECT organization, day, {both} FROM kept FULL JOIN found USING (organization, day)

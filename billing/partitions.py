@@ -2,13 +2,14 @@
 
 A day is UTC, and its partition holds the ids whose first 48 bits fall into it. What no day takes
 lies in usage_event_default, so no event is ever refused for want of a partition; making the day
-later moves such rows into it. Nothing here drops anything.
+later moves such rows into it. Nothing here drops anything; retention.py does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -43,6 +44,13 @@ def make_partitions(
     return [name_of(day) for day in missing]
 
 
+def read_kept_since(cursor: Any) -> datetime | None:
+    """Return the midnight (UTC) since which facts are kept; None where none were ever dropped."""
+    cursor.execute("SELECT (max(day) + 1)::timestamp AT TIME ZONE 'UTC' FROM dropped_day")
+    found: datetime | None = cursor.fetchone()[0]
+    return found
+
+
 def name_of(day: date) -> str:
     return f"usage_event_{day:%Y%m%d}"
 
@@ -62,7 +70,7 @@ def _make_sql(day: date) -> str:
 
     ATTACH locks the parent less than PARTITION OF would, and builds the indexes.
     """
-    first, after = (_first_id(day + timedelta(days=n)) for n in (0, 1))
+    first, after = bounds_of(day)
     name = name_of(day)
     return f"""
 CREATE TABLE {name} (LIKE usage_event INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
@@ -74,6 +82,8 @@ ALTER TABLE usage_event ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO (
 """  # noqa: S608 - made of dates alone.
 
 
-def _first_id(day: date) -> str:
+def bounds_of(day: date) -> tuple[str, str]:
+    """Return the first id of the day and the first after it."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return str(first_id_at(round(midnight.timestamp() * 1000)))
+    milliseconds = round(midnight.timestamp() * 1000)
+    return str(first_id_at(milliseconds)), str(first_id_at(milliseconds + 86_400_000))

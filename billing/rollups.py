@@ -21,10 +21,12 @@ import psycopg
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from billing.partitions import read_kept_since
 from billing.usage import first_id_at
 
 log = logging.getLogger(__name__)
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 BUCKETS = (
     "uncached_input",
@@ -245,19 +247,22 @@ def rebuild_rollups(
 ) -> int:
     """Make the rollups of [since, until) again from facts and corrections; return their number.
 
-    Both bounds are whole quarters of an hour. Settlement goes on meanwhile; folds wait. Not to be
-    called within a transaction.
+    Both bounds are whole quarters of an hour. Settlement goes on meanwhile; folds and retention
+    wait. Days whose facts are dropped keep what they have; to ask for one is a ValueError. Not to
+    be called within a transaction.
     """
-    since = since or datetime(1970, 1, 1, tzinfo=UTC)
     until = until or datetime(9999, 1, 1, tzinfo=UTC)
-    for name, bound in (("since", since), ("until", until)):
-        if (bound - datetime(1970, 1, 1, tzinfo=UTC)) % QUARTER:
+    for name, bound in (("since", since or BEGINNING), ("until", until)):
+        if (bound - BEGINNING) % QUARTER:
             raise ValueError(f"{name}: {bound} is not a whole quarter of an hour")
-    ids = [first_id_at(round(bound.timestamp() * 1000)) for bound in (since, until)]
     with transaction.atomic(using=connection.alias, durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        # LOCK takes no snapshot, so the one that follows shows every fold that was before us.
+        # LOCK takes no snapshot, so the one that follows shows every fold that was before us, and
+        # no day of facts goes away that it shows.
         cursor.execute("LOCK TABLE rollup IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE usage_event IN ACCESS SHARE MODE")
+        since = _clamp(since, read_kept_since(cursor))
+        ids = [first_id_at(round(bound.timestamp() * 1000)) for bound in (since, until)]
         for shape in (ROLLUP_TAG, ROLLUP):
             for table in (f"{shape.table}_delta", shape.table):
                 cursor.execute(
@@ -266,6 +271,14 @@ def rebuild_rollups(
                 )
             cursor.execute(_rebuild_sql(shape), [*ids, *ids])
         return int(cursor.rowcount)
+
+
+def _clamp(since: datetime | None, kept_since: datetime | None) -> datetime:
+    if kept_since is None:
+        return since or BEGINNING
+    if since is not None and since < kept_since:
+        raise ValueError(f"since: the facts of days before {kept_since:%Y-%m-%d} are dropped")
+    return since or kept_since
 
 
 def _rebuild_sql(shape: Shape) -> str:

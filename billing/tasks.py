@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.connections import conninfo_of
-from billing import partitions, refusals, rollups, status
+from billing import partitions, refusals, retention, rollups, status
 from billing.ledger.processes import reap_ended_processes
 
 
@@ -22,6 +22,12 @@ def fold_usage() -> None:
 @shared_task(name="billing.make_partitions")
 def make_partitions() -> None:
     partitions.make_partitions(connection, today=datetime.now(UTC).date())
+
+
+@shared_task(name="billing.drop_old_days")
+def drop_old_days() -> None:
+    today = datetime.now(UTC).date()
+    retention.drop_old_days(connection, today=today, keep_days=settings.RETENTION_DAYS)
 
 
 @shared_task(name="billing.check_ledger")

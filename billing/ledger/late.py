@@ -24,6 +24,7 @@ from billing.ledger.settlement import (
     LOCK_WINDOWS,
     decode_event,
     json_array,
+    leave_out_dropped,
     record_conflict,
     set_aside,
 )
@@ -49,7 +50,7 @@ async def settle_late(
     connection: AsyncConnection[Any], *, process: str, events: Sequence[bytes]
 ) -> None:
     """Settle attempts of a process that has been ended. Safe to repeat."""
-    news = await _find_news(connection, events)
+    news = await leave_out_dropped(connection, await _find_news(connection, events))
     await suspend_routes(connection, map(decode_event, news))
     for payload in news:
         try:

@@ -169,6 +169,7 @@ async def _end(
     connection: AsyncConnection[Any], process: str, *, events: list[bytes], spool_is_known: bool
 ) -> None:
     """End a locked process: charge what it sent, then return or capture the rest."""
+    events = await settlement.leave_out_dropped(connection, events)
     sent = [decode_event(event) for event in events]
     await suspend_routes(connection, sent)
     await connection.execute(

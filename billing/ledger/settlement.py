@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from billing import rollups
+from billing.partitions import bounds_of
 from billing.usage import UsageEvent
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,25 @@ async def set_aside(connection: AsyncConnection[Any], event: bytes, error: str) 
         " ON CONFLICT (event_id) DO NOTHING",
         [attempt, event.decode(), error],
     )
+
+
+async def leave_out_dropped(
+    connection: AsyncConnection[Any], events: Sequence[bytes]
+) -> list[bytes]:
+    """Return the events whose days are kept. The others are set aside: when the facts of a day are
+    dropped, nobody can tell any more whether an event of it was settled before."""
+    cursor = await connection.execute("SELECT max(day) + 1 FROM dropped_day")
+    row = await cursor.fetchone()
+    if row is None or row[0] is None:
+        return list(events)
+    first, _ = bounds_of(row[0])
+    kept = []
+    for event in events:
+        if decode_event(event).id < first:
+            await set_aside(connection, event, f"the facts of days before {row[0]} are dropped")
+        else:
+            kept.append(event)
+    return kept
 
 
 async def settle_for_ended(

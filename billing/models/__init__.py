@@ -8,7 +8,14 @@ scopes by number, so nothing here points up to the gateway. Amounts of money are
 
 from __future__ import annotations
 
-from billing.models.facts import Adjustment, Refusal, RejectedEvent, SettlementConflict, UsageEvent
+from billing.models.facts import (
+    Adjustment,
+    DroppedDay,
+    Refusal,
+    RejectedEvent,
+    SettlementConflict,
+    UsageEvent,
+)
 from billing.models.ledger import (
     Allowance,
     GatewayProcess,
@@ -22,6 +29,7 @@ from billing.models.rules import Price, Quota
 __all__ = [
     "Adjustment",
     "Allowance",
+    "DroppedDay",
     "GatewayProcess",
     "LedgerCheck",
     "Price",

@@ -131,6 +131,22 @@ class RejectedEvent(models.Model):
         return str(self.event_id)
 
 
+class DroppedDay(models.Model):
+    """A day (UTC) whose events retention has dropped, and what they came to, corrections
+    included. Its rollups stay as they are: nothing can make them again."""
+
+    day = models.DateField(primary_key=True)
+    events = models.BigIntegerField()
+    cost_ticks = models.BigIntegerField()
+    at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        db_table = "dropped_day"
+
+    def __str__(self) -> str:
+        return f"{self.day}"
+
+
 class Refusal(models.Model):
     """A sample of the calls that were not forwarded, kept for seven days."""
 

@@ -43,6 +43,7 @@ UNWATCHED = {
     "adjustment": "facts, which the database lets nobody change",
     "settlement_conflict": "facts that were set aside",
     "rejected_event": "facts that were set aside",
+    "dropped_day": "what retention did, proven by check_ledger",
     "refusal": "samples, computed from by nobody",
     "ledger_check": "findings of a task",
     "quota_window": "the ledger's own, proven by check_ledger",

@@ -12,6 +12,7 @@ OF_NOBODY = {
     "accounts.User",
     "accounts.Organization",
     "billing.Price",
+    "billing.DroppedDay",
     "billing.GatewayProcess",
     "billing.LedgerCheck",
     "billing.RouteSuspension",

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from billing.rollups import rebuild_rollups
@@ -24,7 +24,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, since: date | None, until: date | None, **_: Any) -> None:
-        made = rebuild_rollups(connection, since=_midnight(since), until=_midnight(until))
+        try:
+            made = rebuild_rollups(connection, since=_midnight(since), until=_midnight(until))
+        except ValueError as error:
+            raise CommandError(str(error)) from None
         self.stdout.write(f"Rollups made from facts: {made}.")
 
 
