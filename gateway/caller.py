@@ -15,7 +15,7 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
 from accounts.addresses import Network, find_client
 from accounts.keyring import KeyRecord
-from gateway.errors import NotAuthenticated, TooLarge
+from gateway.errors import BadRequest, EncodedBody, NotAuthenticated, TooLarge
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -88,18 +88,27 @@ class Caller:
         return [value for key, value in self._scope["headers"] if key == name]
 
     def forwarded_headers(self) -> list[tuple[str, str]]:
-        """Return what of the caller's headers goes on to a provider of the same protocol."""
-        return [
-            (name.decode(), value.decode("latin-1"))
-            for name, value in self._scope["headers"]
-            if name in FORWARDED
-        ]
+        """Return what of the caller's headers goes on to a provider of the same protocol.
+
+        One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
+        """
+        found: dict[str, str] = {}
+        for name, value in self._scope["headers"]:
+            if name in FORWARDED:
+                header = name.decode()
+                if not value.isascii():
+                    raise BadRequest(f"The header {header} is not ASCII.", header)
+                text = value.decode("ascii")
+                found[header] = f"{found[header]}, {text}" if header in found else text
+        return list(found.items())
 
     async def read_body(self, limit_bytes: int) -> bytes:
-        """Read the whole body. Raises TooLarge without reading on, and HungUp."""
-        for value in self.header_values(b"content-length"):
-            if int(value) > limit_bytes:
+        """Read the whole body. Raises TooLarge and EncodedBody without reading on, and HungUp."""
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and int(value) > limit_bytes:
                 raise TooLarge(limit_bytes)
+            if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+                raise EncodedBody
         chunks: list[bytes] = []
         size = 0
         while True:

@@ -8,6 +8,7 @@ from gateway.errors.quota import QuotaExplanation
 from gateway.errors.rendering import anthropic_body, error_headers, openai_body
 from gateway.errors.tree import (
     BadRequest,
+    EncodedBody,
     GatewayError,
     HoldExceedsLimit,
     LedgerAway,
@@ -25,6 +26,7 @@ from gateway.errors.tree import (
     ShuttingDown,
     SpoolFull,
     TooLarge,
+    TooManyPages,
     Unavailable,
     UnboundedFeature,
     UnknownEndpoint,
@@ -39,6 +41,7 @@ from gateway.errors.tree import (
 
 __all__ = [
     "BadRequest",
+    "EncodedBody",
     "GatewayError",
     "HoldExceedsLimit",
     "LedgerAway",
@@ -57,6 +60,7 @@ __all__ = [
     "ShuttingDown",
     "SpoolFull",
     "TooLarge",
+    "TooManyPages",
     "Unavailable",
     "UnboundedFeature",
     "UnknownEndpoint",

@@ -11,10 +11,12 @@
       MethodNotAllowed      405
       RequestTimeout        408  the request's body came too slowly
       TooLarge              413
+      EncodedBody           415  the request's body is compressed
       QuotaRefused          429  a budget is spent: waiting does not help soon
         RateLimited         429  too much for this minute: waiting helps
       Unavailable           503  this gateway cannot take the call now
-        NotFresh, SpoolFull, ShuttingDown, LedgerAway, NoRoute, PriceUnknown, RouteSuspended
+        NotFresh, SpoolFull, ShuttingDown, LedgerAway, NoRoute, PriceUnknown, RouteSuspended,
+        TooManyPages
       UpstreamError         the provider's fault; `outcome` is what the event says
         UpstreamRefused, UpstreamFailed, UpstreamUnreachable, UpstreamTimeout
 
@@ -160,6 +162,16 @@ class TooLarge(GatewayError):
         super().__init__(f"The request body is larger than {limit_bytes} bytes.")
 
 
+class EncodedBody(GatewayError):
+    """Nothing is inflated here: a few bytes could become a disk full of them."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+
+    def __init__(self) -> None:
+        super().__init__("Send the request body as it is, without content-encoding.")
+
+
 class QuotaRefused(GatewayError):
     """A budget has no room left. The clients' own retries would only repeat the refusal."""
 
@@ -243,6 +255,13 @@ class RouteSuspended(Unavailable):
         "A call of this model cost more than was thought possible, so a strict quota cannot be "
         "kept until the operator has looked at it. Ask the operator."
     )
+
+
+class TooManyPages(Unavailable):
+    """Pages wait for their turn, up to a number; calls do not wait with them."""
+
+    code = "too_many_pages"
+    sentence = "Too many pages are asked for at once. Try again shortly."
 
 
 class UpstreamError(GatewayError):

@@ -1,0 +1,34 @@
+"""What strangers can reach, over real sockets: a gateway in the test's loop, or whole processes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.calls.conftest import (  # noqa: F401 - fixtures and a hook of pytest.
+    configuration,
+    provider,
+    pytest_asyncio_loop_factories,
+    running_provider,
+    served,
+    start,
+    world,
+)
+from tests.faults.world import declare
+from tests.parts import Gateway, Parts, run_parts
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    with run_parts(pace_seconds=0.001) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def keys(parts: Parts) -> dict[str, str]:
+    """The keys of the fault tests' world: `steady` without a quota, `spender` with a budget."""
+    return declare(parts, budget_usd="100.00")
+
+
+@pytest.fixture(scope="module")
+def gateway(parts: Parts, keys: dict[str, str]) -> Gateway:
+    return parts.serve()
