@@ -31,7 +31,9 @@ from gateway.dialects import OPENAI_CHAT
 from gateway.errors import GatewayError, LedgerAway, MethodNotAllowed, UnknownEndpoint
 from gateway.exposition import Exposition
 from gateway.forwarding import forward
+from gateway.pages import Pages
 from gateway.process import Configuration, GatewayProcess
+from gateway.server import raise_file_limit
 from gateway.tracing import CALL_ID
 
 log = logging.getLogger(__name__)
@@ -106,7 +108,7 @@ class Gateway:
         pages: Callable[..., Awaitable[None]] | None = None,
         process: GatewayProcess | None = None,
     ) -> None:
-        self._pages = pages
+        self._pages = None if pages is None else Pages(pages)
         self._exposition: Exposition | None = None
         self.process = process
 
@@ -180,6 +182,7 @@ class Gateway:
     ) -> None:
         """Begin and end the gateway process with the server's."""
         await receive()
+        raise_file_limit()
         try:
             if self.process is None:
                 self.process = GatewayProcess(Configuration.from_settings())
@@ -192,6 +195,8 @@ class Gateway:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._exposition.close()
+        if self._pages is not None:
+            self._pages.close()
         await asyncio.shield(self.process.stop())
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -1,0 +1,95 @@
+"""Pages that strangers ask for take neither disk nor connections from the calls beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+
+import httpx2
+
+from gateway.pages import MAX_BODY_BYTES, PAGES_AT_ONCE
+from tests.faults.world import FIXED
+from tests.outside.raw import CHUNKED, CLOSE, post, say
+from tests.parts import Gateway, Parts
+
+PAGES = 400
+# The promise is that calls go on; what they wait for the interpreter is this machine's noise.
+CALL_SECONDS = 5.0
+
+
+def count_connections(parts: Parts) -> int:
+    """Those of the pages: the gateway's own have a name."""
+    unnamed = "datname = current_database() AND application_name = ''"
+    found = parts.rows(f"SELECT count(*) FROM pg_stat_activity WHERE {unnamed}")
+    return int(found[0][0]) - 1  # This one asks.
+
+
+def measure_open_files(pid: int) -> int:
+    """The bytes in files that a process has open outside of its data folder and logs."""
+    size = 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            if "(deleted)" in os.readlink(f"/proc/{pid}/fd/{name}"):
+                size += os.stat(f"/proc/{pid}/fd/{name}").st_size
+        except OSError:
+            continue
+    return size
+
+
+async def test_a_flood_of_pages_leaves_calls_their_database(
+    parts: Parts, gateway: Gateway, keys: dict[str, str]
+) -> None:
+    """Each page took a thread and a connection of its own, until PostgreSQL had none for draws."""
+    limits = httpx2.Limits(max_connections=None)
+    headers = {"authorization": f"Bearer {keys['spender']}"}
+    async with httpx2.AsyncClient(base_url=gateway.url, limits=limits, timeout=60) as client:
+        flood = [asyncio.create_task(client.get("/admin/login/")) for _ in range(PAGES)]
+        calls, slowest = Counter[int](), 0.0
+        while not all(page.done() for page in flood):
+            began = time.monotonic()
+            call = await client.post("/v1/chat/completions", json=FIXED.body(), headers=headers)
+            calls[call.status_code] += 1
+            slowest = max(slowest, time.monotonic() - began)
+            assert count_connections(parts) <= PAGES_AT_ONCE
+        statuses = Counter(page.result().status_code for page in flood)
+        assert statuses.keys() == {200, 503}
+        assert calls.keys() == {200}
+        assert slowest < CALL_SECONDS
+        assert (await client.get("/admin/login/")).status_code == 200
+    assert count_connections(parts) <= PAGES_AT_ONCE
+
+
+async def test_a_pages_body_is_bounded_and_never_on_the_disk(
+    gateway: Gateway, keys: dict[str, str]
+) -> None:
+    """A stranger could fill the disk with one request: it was kept in a file, whatever its size."""
+    large = b"a" * (MAX_BODY_BYTES + 1)
+    said = post("", CLOSE + b"content-length: %d\r\n" % 10**11, large, path="/admin/login/")
+    chunked = CLOSE + CHUNKED
+    whole = b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
+    for request in (said, post("", chunked, whole, path="/admin/login/")):
+        heard = await say(gateway.url, request)
+        assert heard.statuses == [413]
+        error = heard.json()["error"]
+        assert (error["code"], error["field"]) == ("request_too_large", None)
+    assert measure_open_files(gateway.process.pid) == 0
+
+
+async def test_a_compressed_form_is_refused(gateway: Gateway) -> None:
+    coded = CLOSE + b"content-encoding: gzip\r\ncontent-length: 2\r\n"
+    heard = await say(gateway.url, post("", coded, b"ab", path="/admin/login/"))
+    assert heard.statuses == [415]
+
+
+async def test_half_a_body_holds_no_turn(gateway: Gateway, parts: Parts) -> None:
+    """Pages are made of whole requests: who sends half of one keeps nobody waiting."""
+    half = post("", b"content-length: 1000\r\n", b"a", path="/admin/login/")
+    waiting = [asyncio.create_task(say(gateway.url, half)) for _ in range(4 * PAGES_AT_ONCE)]
+    await asyncio.sleep(0)
+    async with httpx2.AsyncClient(base_url=gateway.url, timeout=10) as client:
+        assert (await client.get("/admin/login/")).status_code == 200
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
