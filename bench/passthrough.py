@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 import uvicorn
@@ -86,15 +87,26 @@ async def read_body(receive: Any) -> bytes:
 
 
 def send_by_gateway() -> Send:
-    """The product's own."""
-    from gateway.upstream import Timeouts, Upstream
+    """httpx2's request handed to the product's own transport."""
+    from gateway.upstream.transport import ConnectorTransport
+
+    return send_prepared(ConnectorTransport(allowed_networks=[ipaddress.ip_network("127.0.0.0/8")]))
+
+
+def send_by_prepared_heads() -> Send:
+    """The product's own transport by the product's own way in: heads that are written once."""
+    from gateway.upstream import Target, Timeouts, Upstream
 
     upstream = Upstream(allowed_networks=[ipaddress.ip_network("127.0.0.0/8")])
     timeouts = Timeouts()
+    targets: dict[str, Target] = {}
 
     async def send(url: str, body: bytes) -> Answer:
-        answer = await upstream.send(url=url, headers=HEADERS, body=body, timeouts=timeouts)
-        return answer.status, answer.headers.raw, answer
+        target = targets.get(url)
+        if target is None:
+            target = targets[url] = Target(url, HEADERS)
+        answer = await upstream.send(target, body=body, timeouts=timeouts)
+        return answer.status, list(answer.raw_headers), answer
 
     return send
 
@@ -207,10 +219,11 @@ def send_prepared(transport: Any) -> Send:
     """Hand prepared requests straight to a transport: no client, the URL parsed once."""
     import httpx2
 
-    from gateway.upstream.exchange import parse_target
+    parse = lru_cache(httpx2.URL)
 
     async def send(url: str, body: bytes) -> Answer:
-        target, host = parse_target(url)
+        target = parse(url)
+        host = (b"host", target.netloc)
         length = (b"content-length", b"%d" % len(body))
         request = httpx2.Request(
             "POST",
@@ -242,6 +255,7 @@ def open_session() -> Any:
 
 TRANSPORTS: dict[str, Callable[[], Send]] = {
     "gateway": send_by_gateway,
+    "gateway-prepared": send_by_prepared_heads,
     "aiohttp": send_by_aiohttp,
     "httpx2-over-aiohttp": send_by_httpx2_over_aiohttp,
     "pyreqwest": send_by_pyreqwest,

@@ -6,6 +6,7 @@ they take effect by the clock without being read again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,12 @@ class PriceBook:
                 if price.effective_from <= at:
                     return price
         return None
+
+    def changes_at(self, model: str, provider: str, *, after: float) -> float:
+        """Return when the next price of a model begins, in Unix seconds; infinity for never."""
+        prices = [*self._prices.get((model, provider), ()), *self._prices.get((model, ""), ())]
+        coming = (p.effective_from for p in prices if p.effective_from > after)
+        return min(coming, default=math.inf)
 
     async def load(self, connection: psycopg.AsyncConnection[Any]) -> None:
         cursor = await connection.execute(_READ)

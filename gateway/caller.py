@@ -50,6 +50,10 @@ class Caller:
         self._send = send
         self._callback: Callable[[], None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        # What our own server offers; nothing of it under another one.
+        extensions: Any = scope.get("extensions") or {}
+        self._offered: dict[str, Any] = extensions.get("tollgate") or {}
+        self._respond: Callable[[int, bytes, bytes], bool] | None = self._offered.get("respond")
         self._on_disconnect: Callable[[Callable[[], None] | None], None] | None = None
 
     def token(self) -> str:
@@ -87,19 +91,18 @@ class Caller:
     def header_values(self, name: bytes) -> list[bytes]:
         return [value for key, value in self._scope["headers"] if key == name]
 
-    def forwarded_headers(self) -> list[tuple[str, str]]:
+    def forwarded(self) -> Headers:
         """Return what of the caller's headers goes on to a provider of the same protocol.
 
         One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
         """
-        found: dict[str, str] = {}
+        found: dict[bytes, bytes] = {}
         for name, value in self._scope["headers"]:
             if name in FORWARDED:
-                header = name.decode()
                 if not value.isascii():
+                    header = name.decode()
                     raise BadRequest(f"The header {header} is not ASCII.", header)
-                text = value.decode("ascii")
-                found[header] = f"{found[header]}, {text}" if header in found else text
+                found[name] = b"%b, %b" % (found[name], value) if name in found else value
         return list(found.items())
 
     async def read_body(self, limit_bytes: int) -> bytes:
@@ -124,7 +127,12 @@ class Caller:
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole answer."""
+        """Send a whole answer, in one piece where the server can."""
+        if self._respond is not None:
+            self.started = True
+            lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+            if self._respond(status, lines, body):
+                return
         await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self.write(body, more=False)
 
@@ -174,9 +182,8 @@ class Caller:
         return [(b"x-request-id", call_id), (b"request-id", call_id)]
 
     def _begin_watching(self) -> None:
-        extension: Any = (self._scope.get("extensions") or {}).get("tollgate")
-        if extension is not None:
-            self._on_disconnect = extension["on_disconnect"]
+        self._on_disconnect = self._offered.get("on_disconnect")
+        if self._on_disconnect is not None:
             self._on_disconnect(self._note_gone)
         else:
             self._watch = asyncio.create_task(self._wait_until_gone())

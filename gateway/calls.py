@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import msgspec
@@ -19,20 +20,28 @@ from billing.pricing import MAX_COST_TICKS, Price, bound_ticks, cost_ticks
 from billing.quotas import QuotaRule
 from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_id
 from gateway.bounds import Bound
+from gateway.lanes import Lane, LaneRoute
 from gateway.protocols.form import Metered, Request
 from gateway.routing import ModelRecord, RouteRecord
 
 log = logging.getLogger(__name__)
 
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
+class Offer(msgspec.Struct, frozen=True):
     """A route that may serve the call: the body to send there and the most that it can cost."""
 
-    route: RouteRecord
+    way: LaneRoute
     body: bytes
-    price: Price | None
     bound: Bound
     ticks: int
+
+    @property
+    def route(self) -> RouteRecord:
+        return self.way.route
+
+    @property
+    def price(self) -> Price | None:
+        return self.way.price
 
 
 class Ended(NamedTuple):
@@ -45,17 +54,13 @@ class Ended(NamedTuple):
     ended_at: float
 
 
-class Call(msgspec.Struct, kw_only=True):
+class Call(msgspec.Struct):
     """One proxied request. `at` is Unix seconds and fixes windows and prices; `started` and
     `received` (the whole request was there) are monotonic."""
 
     id: str
-    key: KeyRecord
-    protocol: str
-    endpoint: str
+    lane: Lane
     request: Request
-    model: ModelRecord
-    rules: Sequence[QuotaRule]
     at: float
     started: float
     received: float
@@ -63,9 +68,29 @@ class Call(msgspec.Struct, kw_only=True):
     ended: list[Ended] = msgspec.field(default_factory=list)
 
     @property
+    def key(self) -> KeyRecord:
+        return self.lane.key
+
+    @property
+    def model(self) -> ModelRecord:
+        return self.lane.model
+
+    @property
+    def rules(self) -> Sequence[QuotaRule]:
+        return self.lane.rules
+
+    @property
+    def protocol(self) -> str:
+        return self.lane.protocol
+
+    @property
+    def endpoint(self) -> str:
+        return self.lane.endpoint
+
+    @property
     def held_ticks(self) -> int:
         """Return what is held for cost: the most that any of the routes may charge."""
-        return max(offer.ticks for offer in self.offers)
+        return max([offer.ticks for offer in self.offers])
 
 
 class Attempt:
@@ -199,42 +224,12 @@ class Attempt:
 
 def describe(call: Call, offer: Offer) -> UsageEvent:
     """Return the event of an attempt of which nothing is heard yet: all of its bound is used."""
-    key, route = call.key, offer.route
-    return UsageEvent(
-        id=new_id(),
-        call_id=call.id,
-        attempt_no=1,
-        organization=key.organization,
-        project=key.project,
-        key=key.id,
-        member=key.member,
-        model=call.model.name,
-        provider=route.provider,
-        upstream_model=route.upstream_model,
-        upstream_id="",
-        protocol=call.protocol,
-        endpoint=call.endpoint,
-        outcome=Outcome.UNKNOWN,
-        http_status=None,
-        uncached_input=offer.bound.input_tokens,
-        cache_read=0,
-        cache_write_5m=0,
-        cache_write_1h=0,
-        audio_input=0,
-        image_input=0,
-        output=offer.bound.output_tokens,
-        reasoning=0,
-        audio_output=0,
-        cost_ticks=call.held_ticks,
-        price_version=None if offer.price is None else offer.price.id,
-        usage_source=UsageSource.HELD,
-        held_ticks=call.held_ticks,
-        first_byte_ms=None,
-        total_ms=0,
-        tags={**key.tags, **call.request.tags},
-        process="",
-        process_seq=0,
-        windows=[],
-        window_amounts=[],
-        window_holds=[],
-    )
+    event = copy(offer.way.event)
+    event.id = new_id()
+    event.call_id = call.id
+    event.uncached_input = offer.bound.input_tokens
+    event.output = offer.bound.output_tokens
+    event.cost_ticks = event.held_ticks = call.held_ticks
+    if call.request.tags:
+        event.tags = {**event.tags, **call.request.tags}
+    return event

@@ -17,15 +17,10 @@ from gateway.process import GatewayProcess
 log = logging.getLogger(__name__)
 
 
-def is_drawn(rule: QuotaRule) -> bool:
-    """Say whether a rule can refuse; the others only count."""
-    return rule.limit is not None and rule.mode == "enforce"
-
-
 async def hold_for(process: GatewayProcess, call: Call) -> Hold:
     """Hold the most that the call can cost in every quota, or raise what refuses it."""
     needed = call.held_ticks
-    too_small = [rule for rule in call.rules if is_drawn(rule) and 0 < (rule.limit or 0) < needed]
+    too_small = [rule for rule in call.rules if rule.is_drawn and 0 < (rule.limit or 0) < needed]
     if too_small:
         raise _exceeds(call, min(too_small, key=lambda rule: rule.limit or 0), needed)
     needs = [Need(rule, _need(rule, needed)) for rule in call.rules]
@@ -42,7 +37,7 @@ async def hold_for(process: GatewayProcess, call: Call) -> Hold:
 
 def _need(rule: QuotaRule, needed: int) -> int:
     """Return what to hold of a quota. Not even a call that costs nothing fits a limit of zero."""
-    if not is_drawn(rule):
+    if not rule.is_drawn:
         return NOT_DRAWN
     return needed if rule.limit else max(needed, 1)
 

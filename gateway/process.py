@@ -28,6 +28,7 @@ from billing.suspensions import SuspensionBook
 from gateway.caller import Caller
 from gateway.calls import Call
 from gateway.errors import GatewayError, NotFresh, ShuttingDown, refuse_key
+from gateway.lanes import Lanes
 from gateway.metrics import Meter
 from gateway.refusals import Refusals
 from gateway.reporting import Report, Reporter
@@ -98,6 +99,7 @@ class GatewayProcess:
         self.prices = PriceBook()
         self.quotas = QuotaBook()
         self.suspensions = SuspensionBook()
+        self.lanes = Lanes(self.catalog, self.prices, self.quotas, self.suspensions)
         self.ledger = Ledger(
             configuration.conninfo,
             redis_url=configuration.redis_url,
@@ -112,7 +114,14 @@ class GatewayProcess:
         self.is_closing = False
         self._follower = Follower(
             configuration.conninfo,
-            [self.keyring, self.catalog, self.prices, self.quotas, self.suspensions],
+            [
+                self.keyring,
+                self.catalog,
+                self.prices,
+                self.quotas,
+                self.suspensions,
+                self.lanes,
+            ],
             freshness_seconds=configuration.freshness_seconds,
             notices={RECALL_CHANNEL: self.ledger.take_recall},
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
 
 from billing.usage import Outcome, UsageSource
 from gateway import errors
@@ -39,7 +38,8 @@ LEAVE_SECONDS = 1.0
 MAYBE_BILLED = frozenset({408, 502, 504, 530, *range(520, 529)})
 
 # What of a provider's headers a caller may see.
-_PASSED = ("openai-processing-ms", "openai-version")
+_PASSED = frozenset({b"openai-processing-ms", b"openai-version"})
+_PASSED_LENGTHS = frozenset(map(len, _PASSED))
 
 
 async def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer, dialect: Dialect) -> None:
@@ -259,9 +259,7 @@ class Stream:
 
 def _headers(caller: Caller, answer: UpstreamAnswer, content_type: bytes) -> Headers:
     headers: Headers = [(b"content-type", content_type), *caller.identity()]
-    upstream: Any = answer.headers
-    for name in _PASSED:
-        value = upstream.get(name)
-        if value is not None:
-            headers.append((name.encode(), value.encode("latin-1")))
+    for name, value in answer.raw_headers:
+        if len(name) in _PASSED_LENGTHS and (low := name.lower()) in _PASSED:
+            headers.append((low, value))
     return headers

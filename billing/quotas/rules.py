@@ -22,3 +22,8 @@ class QuotaRule(msgspec.Struct, frozen=True):
     clamp: bool
     ends_at: float | None
     made_at: float
+
+    @property
+    def is_drawn(self) -> bool:
+        """Say whether it can refuse; the others only count."""
+        return self.limit is not None and self.mode == "enforce"

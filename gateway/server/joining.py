@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+JOIN_BYTES = 65_536
+
 
 class JoiningTransport:
     """What a response writes to. Its first write waits for the second, or for the loop's next turn.
@@ -33,6 +35,14 @@ class JoiningTransport:
             self._is_begun = True
             self._held = data
             self._loop.call_soon(self.flush)
+
+    def write_whole(self, head: bytes, body: bytes) -> None:
+        """Write a response that is complete; a large body is not copied behind its head."""
+        self._is_begun = True
+        if len(body) > JOIN_BYTES:
+            self._transport.writelines((head, body))
+        else:
+            self._transport.write(head + body)
 
     def flush(self) -> None:
         """Write the head now if it is still here."""

@@ -1,10 +1,10 @@
 """uvicorn's HTTP protocol with the limits it does not have: on heads, bodies, writes and time.
 
 Time is watched by one sweep a second over all connections, so a call costs no timer. Nothing of
-keys, models or money is known here. The application finds one thing in the scope,
-`scope["extensions"]["tollgate"]["on_disconnect"]`: called with a function, it has that function
-called once, from the loop, if the caller's connection ends before the response is complete. There
-is one such function a request; None takes it back.
+keys, models or money is known here. The application finds two things in the scope, under
+`scope["extensions"]["tollgate"]`. `on_disconnect`, called with a function, has that function called
+once, from the loop, if the caller's connection ends before the response is complete. There is one
+such function a request; None takes it back. `respond` writes a whole response (responding.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httptools
@@ -23,6 +24,7 @@ from gateway.errors import BadRequest, GatewayError, RequestTimeout
 from gateway.server.files import count_allowed_connections
 from gateway.server.joining import JoiningTransport
 from gateway.server.refusals import HeadTooLarge, LineTooLong, TooManyConnections, write_refusal
+from gateway.server.responding import respond
 
 _SINGLE = frozenset({b"content-length", b"transfer-encoding", b"host"})
 _NEITHER_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
@@ -59,7 +61,6 @@ class GatewayProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.url = b""
-        self._extensions = {"tollgate": {"on_disconnect": self.on_disconnect}}
         self._hang_up: Callable[[], None] | None = None
         self._refusal: GatewayError | None = None
         self._upgrading = False
@@ -140,7 +141,6 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
         self._idle_since = None
         self._head_since = self.loop.time()
         self._head_bytes = 0
@@ -192,7 +192,14 @@ class GatewayProtocol(HttpToolsProtocol):
         self._body_since = self.loop.time()
         self._partial_bytes = self._raw_bytes = self._body_bytes = 0
         super().on_headers_complete()
-        self.cycle.transport = JoiningTransport(self.transport, self.loop)  # type: ignore[assignment]
+        cycle, joining = self.cycle, JoiningTransport(self.transport, self.loop)
+        cycle.transport = joining  # type: ignore[assignment]
+        # Its task begins with the loop's next turn, and finds this in its scope.
+        offered: dict[object, object] = {
+            "on_disconnect": self.on_disconnect,
+            "respond": partial(respond, cycle, joining),
+        }
+        self.scope["extensions"] = {"tollgate": offered}
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

@@ -1,7 +1,8 @@
 """The only socket to a provider.
 
-`exchange` is what the forwarder uses, `transport` puts it on connections, `addresses` says where
-calls may go, `errors` what can go wrong. Nothing here knows of keys, models or money.
+`exchange` is what the forwarder uses, `target` writes heads, `transport` puts them on connections,
+`addresses` says where calls may go, `errors` what can go wrong. Nothing here knows of keys, models
+or money.
 """
 
 from gateway.upstream.addresses import check_base_url
@@ -17,8 +18,10 @@ from gateway.upstream.errors import (
     UpstreamTooLarge,
 )
 from gateway.upstream.exchange import Timeouts, Upstream, UpstreamAnswer
+from gateway.upstream.target import Target
 
 __all__ = [
+    "Target",
     "TimeoutKind",
     "Timeouts",
     "Upstream",

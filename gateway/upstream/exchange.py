@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import NamedTuple, TypeVar
 
 import httpx2
@@ -24,12 +23,10 @@ from gateway.upstream.errors import (
     UpstreamTooLarge,
     translate_error,
 )
+from gateway.upstream.target import Pairs, Target
 from gateway.upstream.transport import ConnectionStream, ConnectorTransport
 
-Headers = Sequence[tuple[str, str]] | Sequence[tuple[bytes, bytes]] | Mapping[str, str]
 T = TypeVar("T")
-
-_IDENTITY = (b"accept-encoding", b"identity")
 
 
 class Timeouts(NamedTuple):
@@ -57,30 +54,25 @@ class Upstream:
             allowed_networks=allowed_networks, tls=tls
         )
         self._live: set[UpstreamAnswer] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def send(
-        self, *, url: str, headers: Headers, body: bytes, timeouts: Timeouts
+        self, target: Target, *, headers: Pairs = (), body: bytes, timeouts: Timeouts
     ) -> UpstreamAnswer:
         """POST `body` and return once the head of the answer is there."""
-        answer = self.open(url=url, headers=headers, body=body, timeouts=timeouts)
+        answer = self.open(target, headers=headers, body=body, timeouts=timeouts)
         await answer.send()
         return answer
 
     def open(
-        self, *, url: str, headers: Headers, body: bytes, timeouts: Timeouts
+        self, target: Target, *, headers: Pairs = (), body: bytes, timeouts: Timeouts
     ) -> UpstreamAnswer:
-        """Prepare a request whose abort() can be reached before there is an answer."""
-        target, host = parse_target(url)
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        request = httpx2.Request(
-            "POST",
-            target,
-            headers=[host, *pairs, (b"content-length", b"%d" % len(body)), _IDENTITY],
-            stream=httpx2.ByteStream(body),
-            extensions={"timeout": {"connect": timeouts.connect_seconds}},
-        )
-        return UpstreamAnswer(self, request, timeouts)
+        """Prepare a request whose abort() can be reached before there is an answer.
+
+        `headers` are this request's own, beside those of the target.
+        """
+        return UpstreamAnswer(self, target, headers, body, timeouts)
 
     async def close(self) -> None:
         """End every attempt and close every connection."""
@@ -88,10 +80,18 @@ class Upstream:
             answer.abort()
         await self._transport.aclose()
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it belongs to: the one that was running when it was first used."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        return loop
+
     def _watch(self, answer: UpstreamAnswer) -> None:
         self._live.add(answer)
         if self._timer is None:
-            loop = asyncio.get_running_loop()
+            loop = self.loop
             self._timer = loop.call_later(self.sweep_seconds, self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -102,21 +102,27 @@ class Upstream:
 
 
 class UpstreamAnswer:
-    """One request and its answer. `status` and `headers` are there once send() has returned.
+    """One request and its answer. `status` and `raw_headers` are there once send() has returned.
 
     Iterating gives the body in chunks as they come. At the end, after an error and after abort()
-    nothing is left to do; an answer that is left before its end needs release().
+    nothing is left to do; an answer that is left before its end needs release(). `sent` says
+    whether a byte of the request may have left.
     """
 
     status: int
-    headers: httpx2.Headers
+    raw_headers: Pairs
 
-    def __init__(self, upstream: Upstream, request: httpx2.Request, timeouts: Timeouts) -> None:
+    def __init__(
+        self, upstream: Upstream, target: Target, headers: Pairs, body: bytes, timeouts: Timeouts
+    ) -> None:
+        self.sent = False
         self._upstream = upstream
-        self._request = request
+        self._target = target
+        self._headers = headers
+        self._body = body
         self._timeouts = timeouts
-        self._loop = asyncio.get_running_loop()
-        self._ends_at = self._loop.time() + timeouts.total_seconds
+        self._loop = loop = upstream.loop
+        self._ends_at = loop.time() + timeouts.total_seconds
         self._waiting_since = 0.0
         self._waiting_for = TimeoutKind.FIRST_BYTE
         self._quiet_seconds = timeouts.first_byte_seconds
@@ -127,26 +133,46 @@ class UpstreamAnswer:
         self._ended = False
 
     @property
-    def sent(self) -> bool:
-        """Whether a byte of the request may have left; other transports than ours never know."""
-        return bool(self._request.extensions.get("sent", True))
+    def headers(self) -> httpx2.Headers:
+        """The answer's headers, to be asked by name."""
+        return httpx2.Headers(list(self.raw_headers))
 
     async def send(self) -> None:
         """Send the request and wait for the head. Refuses redirects and coded answers."""
         if self._failure is not None:
             raise self._failure
         self._upstream._watch(self)
-        response = await self._step(self._upstream._transport.handle_async_request(self._request))
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        self._stream = response.stream
-        self._chunks = response.stream.__aiter__()
+        status, headers, stream = await self._step(self._exchange())
+        self._stream = stream
+        self._chunks = stream.__aiter__()
         self._waiting_for = TimeoutKind.IDLE
         self._quiet_seconds = self._timeouts.idle_seconds
-        self.status = response.status_code
-        self.headers = response.headers
-        refusal = find_refusal(response)
+        self.status = status
+        self.raw_headers = headers
+        refusal = find_refusal(status, headers)
         if refusal is not None:
             raise self._fail(UpstreamProtocolError(refusal, sent=True))
+
+    async def _exchange(self) -> tuple[int, Pairs, httpx2.AsyncByteStream]:
+        transport, target = self._upstream._transport, self._target
+        seconds = self._timeouts.connect_seconds
+        if isinstance(transport, ConnectorTransport):
+            return await transport.exchange(
+                target.origin,
+                target.write_head(self._headers, len(self._body)),
+                self._body,
+                connect_seconds=seconds,
+                note_sending=self._note_sending,
+            )
+        request = target.make_request(self._headers, self._body)
+        request.extensions["timeout"] = {"connect": seconds}
+        self.sent = True  # Other transports than ours do not say when.
+        response = await transport.handle_async_request(request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        return response.status_code, response.headers.raw, response.stream
+
+    def _note_sending(self) -> None:
+        self.sent = True
 
     def __aiter__(self) -> UpstreamAnswer:
         return self
@@ -160,13 +186,24 @@ class UpstreamAnswer:
 
     async def read(self, limit_bytes: int) -> bytes:
         """Read the rest. Raises UpstreamTooLarge, and reads no further, past the limit."""
+        if self._ended:
+            if self._failure is not None:
+                raise self._failure
+            return b""
+        body = await self._step(self._read_all(limit_bytes))
+        self._end()
+        return body
+
+    async def _read_all(self, limit_bytes: int) -> bytes:
+        assert self._chunks is not None, "send() comes first"
         chunks = []
         size = 0
-        async for chunk in self:
+        async for chunk in self._chunks:
             size += len(chunk)
             if size > limit_bytes:
-                raise self._fail(UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True))
+                raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)
             chunks.append(chunk)
+            self._waiting_since = self._loop.time()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def abort(self) -> None:
@@ -240,21 +277,15 @@ class UpstreamAnswer:
             self._stream.abort()
 
 
-@lru_cache(maxsize=1024)
-def parse_target(url: str) -> tuple[httpx2.URL, tuple[bytes, bytes]]:
-    """Parse a URL once; return it and its Host header."""
-    target = httpx2.URL(url)
-    return target, (b"host", target.netloc)
-
-
-def find_refusal(response: httpx2.Response) -> str | None:
+def find_refusal(status: int, headers: Pairs) -> str | None:
     """Say why an answer cannot be used, whatever its body holds; None when it can."""
-    status = response.status_code
     if not 200 <= status < 600:
         return f"status {status}"
     if 300 <= status < 400:
         return f"redirect with status {status}"
-    for name, value in response.headers.raw:
-        if name.lower() == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
-            return f"content-encoding {value[:40]!r}, though identity was asked for"
+    for name, value in headers:
+        if len(name) == 16 and name.lower() == b"content-encoding":
+            coding = value.strip().lower()
+            if coding not in {b"", b"identity"}:
+                return f"content-encoding {value[:40]!r}, though identity was asked for"
     return None

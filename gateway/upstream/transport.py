@@ -2,8 +2,11 @@
 
 It speaks to the connector and its protocol directly, without aiohttp's session, request and
 response objects, which cost more CPU than all the rest (docs/decisions/0003). Never resends,
-redirects, decodes, keeps cookies or reads proxy variables. `request.extensions["sent"]` is True
-from the moment before the first byte is written. Foreign errors pass; Upstream translates them.
+redirects, decodes, keeps cookies or reads proxy variables. Foreign errors pass; Upstream
+translates them.
+
+`exchange` is the same for a head that is written already, without httpx2's request and response:
+what the path of a call uses.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import select
 import socket
 import ssl
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import aiohttp
 import httpx2
@@ -23,6 +27,7 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from gateway.upstream.addresses import CheckedResolver, Network, refuse_unless_permitted
+from gateway.upstream.target import Pairs
 
 KEEPALIVE_SECONDS = 15.0
 MAX_LINE_BYTES = 8190
@@ -31,6 +36,14 @@ MAX_INTERIM_ANSWERS = 10
 
 # Larger bodies are handed over beside their head, not copied behind it.
 _JOIN_BYTES = 65_536
+
+
+class Response(NamedTuple):
+    """The head of an answer, and its body as a stream that gives the connection back."""
+
+    status: int
+    headers: Pairs
+    stream: ConnectionStream
 
 
 class ConnectorTransport(httpx2.AsyncBaseTransport):
@@ -52,12 +65,29 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
         self._used = weakref.WeakKeyDictionary()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.extensions["sent"] = False
         head, body = write_head(request), await _read_body(request)
-        connection = await self._connect(request)
+        origin = (request.url.scheme, request.url.netloc)
+        seconds = request.extensions.get("timeout", {}).get("connect")
+        answer = await self.exchange(origin, head, body, connect_seconds=seconds)
+        return httpx2.Response(answer.status, headers=answer.headers, stream=answer.stream)
+
+    async def exchange(
+        self,
+        origin: tuple[str, bytes],
+        head: bytes,
+        body: bytes,
+        *,
+        connect_seconds: float | None,
+        note_sending: Callable[[], None] = lambda: None,
+    ) -> Response:
+        """Send a request over a connection of its own and wait for the head of the answer.
+
+        `note_sending` is called right before the first byte is written.
+        """
+        connection = await self._connect(origin, connect_seconds)
         try:
             protocol = _open_protocol(connection)
-            request.extensions["sent"] = True
+            note_sending()
             _write(protocol, head, body)
             message, payload = await protocol.read()
             for _ in range(MAX_INTERIM_ANSWERS):
@@ -68,20 +98,19 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
             _abort(connection)
             raise
         stream = ConnectionStream(connection, protocol, payload)
-        return httpx2.Response(message.code, headers=message.raw_headers, stream=stream)
+        return Response(message.code, message.raw_headers, stream)
 
-    async def _connect(self, request: httpx2.Request) -> Connection:
+    async def _connect(self, origin: tuple[str, bytes], seconds: float | None) -> Connection:
         """Take a connection from the pool that is still good, or make one.
 
         Raises httpx2.ConnectTimeout, aiohttp's connector errors or UpstreamForbidden.
         """
         connector = self._connector or self._make_connector()
-        origin = self._find_origin(request.url)
-        seconds = request.extensions.get("timeout", {}).get("connect")
+        described = self._origins.get(origin) or self._describe(origin)
         timeout = _limit_connecting(seconds)
         while True:
             try:
-                connection = await connector.connect(origin, traces=[], timeout=timeout)
+                connection = await connector.connect(described, traces=[], timeout=timeout)
             except TimeoutError as error:
                 raise httpx2.ConnectTimeout(f"no connection within {seconds} s") from error
             protocol = connection.protocol
@@ -106,14 +135,12 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
         )
         return self._connector
 
-    def _find_origin(self, url: httpx2.URL) -> aiohttp.ClientRequest:
+    def _describe(self, origin: tuple[str, bytes]) -> aiohttp.ClientRequest:
         """Return what the connector wants to know of an origin: scheme, host and port."""
-        key = (url.scheme, url.netloc)
-        origin = self._origins.get(key)
-        if origin is None:
-            target = URL(f"{url.scheme}://{url.netloc.decode('ascii')}/", encoded=True)
-            origin = self._origins[key] = aiohttp.ClientRequest("POST", target)
-        return origin
+        scheme, host = origin
+        target = URL(f"{scheme}://{host.decode('ascii')}/", encoded=True)
+        described = self._origins[origin] = aiohttp.ClientRequest("POST", target)
+        return described
 
     async def aclose(self) -> None:
         """Close every connection, also those in use."""

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.upstream import (
+    Target,
     Timeouts,
     Upstream,
     UpstreamConnectError,
@@ -145,7 +146,7 @@ async def test_no_spelling_of_loopback_is_connected_to(host: str) -> None:
         upstream = Upstream(allowed_networks=[METADATA])
         url = f"http://{host}:{server.port}/"
         with pytest.raises(UpstreamConnectError) as caught:
-            await upstream.send(url=url, headers=[], body=b"{}", timeouts=Timeouts())
+            await upstream.send(Target(url), body=b"{}", timeouts=Timeouts())
         await upstream.close()
         assert not caught.value.sent
         assert server.connections == 0
@@ -210,8 +211,7 @@ async def call_tls(folder: Path, *, certified: str, trusted: bool) -> bytes:
         async with serve(answer_all, ssl=context) as server:
             for _ in range(2):
                 answer = await upstream.send(
-                    url=f"https://localhost:{server.port}/",
-                    headers=[],
+                    Target(f"https://localhost:{server.port}/"),
                     body=b"{}",
                     timeouts=Timeouts(),
                 )

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import client_exceptions, http_exceptions
 
 from gateway.upstream import (
+    Target,
     Timeouts,
     Upstream,
     UpstreamAborted,
@@ -59,7 +60,7 @@ def test_our_own_mistakes_are_not_taken_for_the_providers() -> None:
 async def call(handler: httpx2.MockTransport) -> tuple[int, bytes]:
     upstream = Upstream(transport=handler)
     answer = await upstream.send(
-        url="https://provider.example/v1", headers={"a": "b"}, body=b"{}", timeouts=Timeouts()
+        Target("https://provider.example/v1", [(b"a", b"b")]), body=b"{}", timeouts=Timeouts()
     )
     return answer.status, await answer.read(1_000)
 
@@ -100,7 +101,7 @@ async def test_abort_ends_a_wait_in_any_transport() -> None:
         raise AssertionError
 
     answer = Upstream(transport=httpx2.MockTransport(handler)).open(
-        url="https://provider.example/v1", headers=[], body=b"{}", timeouts=Timeouts()
+        Target("https://provider.example/v1"), body=b"{}", timeouts=Timeouts()
     )
     asyncio.get_running_loop().call_later(0.01, answer.abort)
     with pytest.raises(UpstreamAborted):

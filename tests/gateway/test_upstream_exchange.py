@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.upstream import (
+    Target,
     Timeouts,
     Upstream,
     UpstreamAnswer,
@@ -31,10 +32,9 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 async def post(upstream: Upstream, server: RawServer, body: bytes = b'{"a":1}') -> UpstreamAnswer:
-    headers = [("authorization", "Bearer sk-1"), ("content-type", "application/json")]
-    return await upstream.send(
-        url=f"{server.url}/v1/chat?beta=true", headers=headers, body=body, timeouts=Timeouts()
-    )
+    always = [(b"authorization", b"Bearer sk-1"), (b"content-type", b"application/json")]
+    target = Target(f"{server.url}/v1/chat?beta=true", always)
+    return await upstream.send(target, body=body, timeouts=Timeouts())
 
 
 async def fail(upstream: Upstream, answer: bytes, *, reset: bool = False) -> UpstreamError:
@@ -67,7 +67,7 @@ async def test_the_request_is_what_was_given_and_asks_for_no_compression(
         assert await seen.get() == (
             b"POST /v1/chat?beta=true HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n"
             b"authorization: Bearer sk-1\r\ncontent-type: application/json\r\n"
-            b'content-length: 7\r\naccept-encoding: identity\r\n\r\n{"a":1}' % server.port
+            b'accept-encoding: identity\r\ncontent-length: 7\r\n\r\n{"a":1}' % server.port
         )
 
 
@@ -248,22 +248,23 @@ async def test_a_call_is_sent_once_however_its_connection_ends(upstream: Upstrea
 @pytest.mark.parametrize(
     "header",
     [
-        ("x-a", "b\r\nx-injected: 1"),
-        ("x-a", "b\nx-injected: 1"),
-        ("x-a\r\nx-injected", "1"),
-        ("x-a", "nul\0"),
-        ("transfer-encoding", "chunked"),
-        ("content-length", "5"),
-        ("Host", "elsewhere"),
+        (b"x-a", b"b\r\nx-injected: 1"),
+        (b"x-a", b"b\nx-injected: 1"),
+        (b"x-a\r\nx-injected", b"1"),
+        (b"x-a", b"nul\0"),
+        (b"transfer-encoding", b"chunked"),
+        (b"content-length", b"5"),
+        (b"Host", b"elsewhere"),
     ],
 )
 async def test_a_header_that_could_bend_the_request_is_not_sent(
-    upstream: Upstream, header: tuple[str, str]
+    upstream: Upstream, header: tuple[bytes, bytes]
 ) -> None:
     async with serve(answer_all) as server:
-        with pytest.raises(UpstreamProtocolError) as caught:
-            await upstream.send(url=server.url, headers=[header], body=b"", timeouts=Timeouts())
-        assert not caught.value.sent
+        for target, own in ((Target(server.url, [header]), []), (Target(server.url), [header])):
+            with pytest.raises(UpstreamProtocolError) as caught:
+                await upstream.send(target, headers=own, body=b"", timeouts=Timeouts())
+            assert not caught.value.sent
         assert server.connections == 0
 
 
@@ -300,9 +301,7 @@ async def test_a_refused_connection_has_sent_nothing(upstream: Upstream) -> None
 
 async def test_a_host_that_does_not_exist_has_been_sent_nothing(upstream: Upstream) -> None:
     with pytest.raises(UpstreamConnectError) as caught:
-        await upstream.send(
-            url="http://nowhere.invalid/", headers=[], body=b"{}", timeouts=Timeouts()
-        )
+        await upstream.send(Target("http://nowhere.invalid/"), body=b"{}", timeouts=Timeouts())
     assert not caught.value.sent
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.upstream import (
+    Target,
     Timeouts,
     Upstream,
     UpstreamAborted,
@@ -33,7 +34,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 def open_call(upstream: Upstream, server: RawServer, **limits: float) -> UpstreamAnswer:
-    return upstream.open(url=server.url, headers=[], body=b"{}", timeouts=Timeouts(**limits))
+    return upstream.open(Target(server.url), body=b"{}", timeouts=Timeouts(**limits))
 
 
 class Silent:
@@ -84,8 +85,7 @@ async def test_a_provider_that_never_reads_runs_into_the_same_limit(upstream: Up
 
     async with serve(handler) as server:
         call = upstream.open(
-            url=server.url,
-            headers=[],
+            Target(server.url),
             body=bytes(2**24),
             timeouts=Timeouts(first_byte_seconds=0.2),
         )

@@ -1,0 +1,221 @@
+"""What is the same for all calls of one key to one model at one endpoint, worked out once.
+
+A Lane is found with one look-up. It is made from the books that the change log keeps true, and
+every change of any of them ends all lanes, so a lane is never older than they are. What changes by
+the clock alone (a price that begins, a rule that ends) ends a lane at `good_until`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+
+from accounts.changes import Change
+from accounts.keyring import KeyRecord, Keyring
+from billing.prices import PriceBook
+from billing.pricing import Price
+from billing.quotas import QuotaBook, QuotaRule
+from billing.suspensions import SuspensionBook
+from billing.usage import Outcome, UsageEvent, UsageSource
+from gateway.dialects import Dialect
+from gateway.errors import ModelNotFound, NoRoute, RouteSuspended
+from gateway.routing import Catalog, ModelRecord, RouteRecord
+from gateway.upstream import Target, Timeouts
+
+MOST_LANES = 50_000
+
+
+class LaneRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """A route as the calls of a lane take it.
+
+    `whole` and `streamed` are where requests for either kind of answer go. `event` is the event of
+    an attempt before anything is known of it: to be copied, never to be changed.
+    """
+
+    route: RouteRecord
+    price: Price | None
+    whole: Target
+    streamed: Target
+    timeouts: Timeouts
+    event: UsageEvent
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
+    """`routes` is in the order of priority, `good_until` in Unix seconds. `is_limited` says that a
+    rule may refuse, so that nothing without a bound and a price is let through."""
+
+    key: KeyRecord
+    model: ModelRecord
+    protocol: str
+    endpoint: str
+    rules: tuple[QuotaRule, ...]
+    is_limited: bool
+    routes: tuple[LaneRoute, ...]
+    good_until: float
+
+    def choose(self, catalog: Catalog) -> Sequence[LaneRoute]:
+        """Return the routes to try, in the order that the catalog chooses for this call."""
+        if len(self.routes) < 2:
+            return self.routes
+        ours = {each.route.id: each for each in self.routes}
+        return [ours[route.id] for route in catalog.choose(self.model) if route.id in ours]
+
+
+class Lanes:
+    """The lanes in use; a Subscriber of the change log that comes after all books."""
+
+    kinds = Keyring.kinds | Catalog.kinds | PriceBook.kinds | QuotaBook.kinds | SuspensionBook.kinds
+
+    def __init__(
+        self, catalog: Catalog, prices: PriceBook, quotas: QuotaBook, suspensions: SuspensionBook
+    ) -> None:
+        self._catalog = catalog
+        self._prices = prices
+        self._quotas = quotas
+        self._suspensions = suspensions
+        self._lanes: dict[tuple[int, str, str], Lane] = {}
+
+    def find(self, key: KeyRecord, model: str, dialect: Dialect, *, now: float) -> Lane:
+        """Return the lane of a call. Raises ModelNotFound, NoRoute or RouteSuspended."""
+        place = (key.id, model, dialect.endpoint)
+        lane = self._lanes.get(place)
+        if lane is None or lane.key is not key or lane.good_until <= now:
+            lane = self._make(key, model, dialect, now)
+            if len(self._lanes) >= MOST_LANES:
+                self._lanes.clear()
+            self._lanes[place] = lane
+        return lane
+
+    async def load(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._lanes.clear()
+
+    async def refresh(
+        self, connection: psycopg.AsyncConnection[Any], changes: Sequence[Change]
+    ) -> None:
+        self._lanes.clear()
+
+    def _make(self, key: KeyRecord, name: str, dialect: Dialect, now: float) -> Lane:
+        model = find_model(self._catalog, key, name)
+        rules = self._quotas.rules_for(
+            organization=key.organization,
+            project=key.project,
+            member=key.member,
+            key=key.id,
+            model=name,
+        )
+        found = self._find_routes(model, rules, dialect)
+        routes = [self._make_route(key, model, route, dialect, now) for route in found]
+        ends = [rule.ends_at for rule in rules if rule.ends_at is not None]
+        ends += [self._prices.changes_at(name, r.route.provider, after=now) for r in routes]
+        return Lane(
+            key=key,
+            model=model,
+            protocol=dialect.protocol,
+            endpoint=dialect.endpoint,
+            rules=rules,
+            is_limited=any(rule.is_drawn for rule in rules),
+            routes=tuple(routes),
+            good_until=min(ends, default=math.inf),
+        )
+
+    def _find_routes(
+        self, model: ModelRecord, rules: Sequence[QuotaRule], dialect: Dialect
+    ) -> Sequence[RouteRecord]:
+        """Return the routes that may serve; under a strict quota those whose bounds are trusted."""
+        routes = [route for route in model.routes if route.protocol == dialect.protocol]
+        if not routes:
+            raise NoRoute
+        if self._suspensions and any(r.is_drawn for r in rules if r.hold == "strict"):
+            routes = [route for route in routes if not self._is_suspended(model, route)]
+            if not routes:
+                raise RouteSuspended
+        return routes
+
+    def _is_suspended(self, model: ModelRecord, route: RouteRecord) -> bool:
+        return self._suspensions.covers(
+            model=model.name, provider=route.provider, upstream_model=route.upstream_model
+        )
+
+    def _make_route(
+        self, key: KeyRecord, model: ModelRecord, route: RouteRecord, dialect: Dialect, now: float
+    ) -> LaneRoute:
+        price = self._prices.price_for(model.name, route.provider, at=now)
+        return LaneRoute(
+            route=route,
+            price=price,
+            whole=_make_target(route, dialect, b"application/json"),
+            streamed=_make_target(route, dialect, b"text/event-stream"),
+            timeouts=Timeouts(
+                connect_seconds=route.connect_timeout_seconds,
+                first_byte_seconds=route.first_byte_timeout_seconds,
+                idle_seconds=route.idle_timeout_seconds,
+                total_seconds=route.total_timeout_seconds,
+            ),
+            event=describe(key, model, route, dialect, price=price),
+        )
+
+
+def find_model(catalog: Catalog, key: KeyRecord, name: str) -> ModelRecord:
+    """Return the model; one that the key may not use looks like one that does not exist."""
+    model = catalog.model(name)
+    if model is None or (key.models and name not in key.models):
+        raise ModelNotFound(name)
+    return model
+
+
+def _make_target(route: RouteRecord, dialect: Dialect, accepted: bytes) -> Target:
+    headers = [
+        (b"authorization", f"Bearer {route.credential.reveal()}".encode()),
+        (b"content-type", b"application/json"),
+        (b"accept", accepted),
+        (b"user-agent", b"tollgate"),
+    ]
+    return Target(route.base_url + dialect.path, headers)
+
+
+def describe(
+    key: KeyRecord, model: ModelRecord, route: RouteRecord, dialect: Dialect, *, price: Price | None
+) -> UsageEvent:
+    """Return the event of an attempt of which nothing is known yet."""
+    return UsageEvent(
+        id="",
+        call_id="",
+        attempt_no=1,
+        organization=key.organization,
+        project=key.project,
+        key=key.id,
+        member=key.member,
+        model=model.name,
+        provider=route.provider,
+        upstream_model=route.upstream_model,
+        upstream_id="",
+        protocol=dialect.protocol,
+        endpoint=dialect.endpoint,
+        outcome=Outcome.UNKNOWN,
+        http_status=None,
+        uncached_input=0,
+        cache_read=0,
+        cache_write_5m=0,
+        cache_write_1h=0,
+        audio_input=0,
+        image_input=0,
+        output=0,
+        reasoning=0,
+        audio_output=0,
+        cost_ticks=0,
+        price_version=None if price is None else price.id,
+        usage_source=UsageSource.HELD,
+        held_ticks=0,
+        first_byte_ms=None,
+        total_ms=0,
+        tags=key.tags,
+        process="",
+        process_seq=0,
+        windows=[],
+        window_amounts=[],
+        window_holds=[],
+    )

@@ -1,0 +1,49 @@
+"""A whole response in one write, for an application that has head and body at once.
+
+ASGI has the head and the body in two messages, and the server looks at every header of the first
+one again. What the gateway answers is made of its own constants and ids, so this takes it as bytes.
+"""
+
+from __future__ import annotations
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from gateway.server.joining import JoiningTransport
+
+
+def respond(
+    cycle: RequestResponseCycle,
+    transport: JoiningTransport,
+    status: int,
+    headers: bytes,
+    body: bytes,
+) -> bool:
+    """Write a response; `headers` are lines that end in CRLF, without the content-length.
+
+    False where it has to go message by message: another one has begun, the caller reads slowly or
+    has left, or it asked for the head alone.
+    """
+    if (
+        cycle.response_started
+        or cycle.disconnected
+        or cycle.flow.write_paused
+        or cycle.scope["method"] == "HEAD"
+    ):
+        return False
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    transport.write_whole(
+        b"%b%b%bcontent-length: %d\r\n%b\r\n"
+        % (
+            STATUS_LINE[status],
+            b"".join([b"%b: %b\r\n" % pair for pair in cycle.default_headers]),
+            headers,
+            len(body),
+            b"" if cycle.keep_alive else b"connection: close\r\n",
+        ),
+        body,
+    )
+    if not cycle.keep_alive:
+        transport.close()
+    cycle.on_response()
+    return True
