@@ -66,11 +66,12 @@ async def show_model(process: GatewayProcess, caller: Caller) -> None:
 
 async def show_me(process: GatewayProcess, caller: Caller) -> None:
     key = identify(process, caller)
-    rules = process.quotas.rules_for(
-        organization=key.organization, project=key.project, member=key.member, key=key.id
+    now = time.time()
+    terms = process.quotas.terms_for(
+        organization=key.organization, project=key.project, member=key.member, key=key.id, now=now
     )
     try:
-        standing = await process.ledger.standing(rules, now=time.time(), time_zone=key.time_zone)
+        standing = await process.ledger.standing(terms.rules, now=now, time_zone=key.time_zone)
     except Unavailable:
         raise LedgerAway from None
     await answer_json(caller, endpoints.show_me(key, process.catalog, standing))

@@ -78,7 +78,7 @@ def explain(
         name=names[rule.scope],
         unit=rule.unit,
         window=rule.window,
-        limit=rule.limit or 0,
+        limit=(rule.limit if standing is None else standing.limit) or 0,
         used=0 if standing is None else standing.used,
         held=0 if standing is None else standing.held,
         needed=needed,

@@ -7,7 +7,6 @@ the clock alone (a price that begins, a rule that ends) ends a lane at `good_unt
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,26 +99,26 @@ class Lanes:
 
     def _make(self, key: KeyRecord, name: str, dialect: Dialect, now: float) -> Lane:
         model = find_model(self._catalog, key, name)
-        rules = self._quotas.rules_for(
+        terms = self._quotas.terms_for(
             organization=key.organization,
             project=key.project,
             member=key.member,
             key=key.id,
             model=name,
+            now=now,
         )
-        found = self._find_routes(model, rules, dialect)
+        found = self._find_routes(model, terms.rules, dialect)
         routes = [self._make_route(key, model, route, dialect, now) for route in found]
-        ends = [rule.ends_at for rule in rules if rule.ends_at is not None]
-        ends += [self._prices.changes_at(name, r.route.provider, after=now) for r in routes]
+        ends = [self._prices.changes_at(name, r.route.provider, after=now) for r in routes]
         return Lane(
             key=key,
             model=model,
             protocol=dialect.protocol,
             endpoint=dialect.endpoint,
-            rules=rules,
-            is_limited=any(rule.is_drawn for rule in rules),
+            rules=terms.rules,
+            is_limited=any(rule.is_drawn for rule in terms.rules),
             routes=tuple(routes),
-            good_until=min(ends, default=math.inf),
+            good_until=min([terms.until, *ends]),
         )
 
     def _find_routes(

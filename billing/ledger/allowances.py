@@ -32,11 +32,13 @@ class Need(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A window's figures in the quota's unit, as the database last gave them."""
+    """A window's figures in the quota's unit, as the database last gave them; `limit` with what
+    raises add to the rule's, and None where it only counts."""
 
     rule: QuotaRule
     starts_at: datetime
     ends_at: datetime
+    limit: int | None
     used: int
     held: int
 
@@ -65,9 +67,11 @@ class Window(Account):
     recall       the limit was lowered, or others lack it: what lies idle goes back at once
     largest_need of the calls that drew here lately
     is_rate      it is counted in Redis (rates.py), not in PostgreSQL
+    opened_at    an instant within it, which decides what the database takes for its period
     """
 
     rule: QuotaRule
+    opened_at: datetime
     starts_at: datetime
     ends_at: datetime
     ends_at_unix: float
@@ -76,13 +80,21 @@ class Window(Account):
     doubtful: bool = False
     recall: bool = False
     spent_until: float = 0.0
+    limit: int | None = None
     left: int = 0
     used: int = 0
     drawn: int = 0
     largest_need: int = 0
 
     def standing(self) -> Standing:
-        return Standing(self.rule, self.starts_at, self.ends_at, self.used, self.drawn)
+        return Standing(self.rule, self.starts_at, self.ends_at, self.limit, self.used, self.drawn)
+
+    def place(self, number: int, starts_at: datetime, ends_at: datetime) -> None:
+        """Take over what the database says of the window: its row and its period."""
+        self.window = number
+        self.starts_at = starts_at
+        self.ends_at = ends_at
+        self.ends_at_unix = ends_at.timestamp()
 
 
 def spent(window: Window, needed: int) -> Spent:
@@ -232,11 +244,19 @@ def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
         window=-rule.id if is_rate else 0,  # What is not in PostgreSQL has no row to be found.
         is_rate=is_rate,
         rule=rule,
+        opened_at=at,
         starts_at=starts_at,
         ends_at=ends_at,
         ends_at_unix=ends_at.timestamp(),
         time_zone=time_zone,
     )
+
+
+def end_of_next(window: Window) -> datetime:
+    """Return when the period after a window's ends, by today's time zone."""
+    if window.ends_at >= END:
+        return END
+    return period(window.rule.window, window.ends_at, window.time_zone)[1]
 
 
 def _is_lower(limit: int | None, before: int | None) -> bool:

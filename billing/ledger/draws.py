@@ -17,7 +17,15 @@ from typing import Any
 import psycopg
 
 from billing.ledger import core
-from billing.ledger.allowances import Allowances, Claim, Unavailable, Waiter, Window, spent
+from billing.ledger.allowances import (
+    Allowances,
+    Claim,
+    Unavailable,
+    Waiter,
+    Window,
+    end_of_next,
+    spent,
+)
 from billing.ledger.core import NOT_DRAWN, Want
 from billing.ledger.database import AWAY, Database
 from billing.ledger.rates import Rates
@@ -148,22 +156,36 @@ class DrawTask:
             self._conclude(waiter, ordered[position - 1] if position else None)
 
     async def _open(self, connection: Connection, windows: Sequence[Window]) -> None:
-        """Learn the ids of windows that this process meets for the first time."""
+        """Learn the ids of windows that this process meets for the first time, and from when to
+        when they count. One whose quota is being changed is waited for alone."""
         if not windows:
             return
+        await self._ask_for(connection, windows, waits=len(windows) == 1)
+        for window in windows:
+            if not window.window:
+                await self._ask_for(connection, [window], waits=True)
+            if not window.window:
+                raise psycopg.DataError(f"quota {window.rule.id} does not exist any more")
+
+    async def _ask_for(
+        self, connection: Connection, windows: Sequence[Window], *, waits: bool
+    ) -> None:
         cursor = await connection.execute(
-            "SELECT ledger_open_windows(%s, %s, %s)",
+            "SELECT ids, starts, ends FROM ledger_open_windows(%s, %s, %s, %s, %s, %s)",
             [
                 [window.rule.id for window in windows],
+                [window.opened_at for window in windows],
                 [window.starts_at for window in windows],
                 [window.ends_at for window in windows],
+                [end_of_next(window) for window in windows],
+                waits,
             ],
         )
         row = await cursor.fetchone()
-        for window, number in zip(windows, row[0] if row else (), strict=True):
-            if number is None:
-                raise psycopg.DataError(f"quota {window.rule.id} does not exist any more")
-            window.window = number
+        assert row is not None
+        for window, number, starts_at, ends_at in zip(windows, *row, strict=True):
+            if number is not None:
+                window.place(number, starts_at, ends_at)
 
     async def draw_ahead(self) -> None:
         """Shortly before a busy window ends, open the one after it and draw a little from it."""
@@ -235,6 +257,7 @@ class DrawTask:
             window.doubtful = False
             window.used = used[i]
             window.drawn = held[i] + granted[i]
+            window.limit = limits[i]
             limit = core.UNLIMITED if limits[i] is None else limits[i]
             window.left = max(limit - window.used - window.drawn, 0)
         refused: list[int] = refused_by

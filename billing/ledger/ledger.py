@@ -42,6 +42,18 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 10.0
 
+# A limit of which a raise has ended is made true by the next draw; until then it is computed.
+_STANDING = """
+SELECT w.quota_id, w.starts_at, w.ends_at,
+    CASE WHEN w.raised_until <= now()
+        THEN ledger_limit(w.quota_id, w.posted + w.overrun + w.drawn, now())
+        ELSE w."limit" END,
+    w.posted + w.overrun, w.drawn
+FROM unnest(%s::bigint[], %s::timestamptz[]) AS asked (quota_id, at)
+JOIN quota_window w
+    ON w.quota_id = asked.quota_id AND w.starts_at <= asked.at AND w.ends_at > asked.at
+"""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -167,17 +179,13 @@ class Ledger:
         return reading.result()
 
     async def _read_windows(self, windows: Sequence[Window]) -> list[Standing]:
-        quotas, starts = [w.rule.id for w in windows], [w.starts_at for w in windows]
+        asked = [w.rule.id for w in windows], [w.opened_at for w in windows]
         async with self._reads.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT w.quota_id, w.posted + w.overrun, w.drawn FROM quota_window w"
-                " JOIN unnest(%s::bigint[], %s::timestamptz[]) AS asked (quota_id, starts_at)"
-                " USING (quota_id, starts_at)",
-                [quotas, starts],
-            )
+            cursor = await connection.execute(_STANDING, asked)
             found = {row[0]: row[1:] for row in await cursor.fetchall()}
         return [
-            Standing(w.rule, w.starts_at, w.ends_at, *found.get(w.rule.id, (0, 0))) for w in windows
+            Standing(w.rule, *found.get(w.rule.id, (w.starts_at, w.ends_at, w.rule.limit, 0, 0)))
+            for w in windows
         ]
 
     async def close(self, *, timeout_seconds: float) -> None:

@@ -206,6 +206,7 @@ def _lives_ms(window: Window) -> int:
 
 def _learn(window: Window, limit: int | None, drawn: int) -> None:
     """Keep what is known of a window for refusals and for the headers of answers."""
+    window.limit = window.rule.limit
     window.drawn = drawn
     window.used = 0
     window.left = UNLIMITED if limit is None else max(limit - drawn, 0)

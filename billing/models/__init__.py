@@ -24,16 +24,18 @@ from billing.models.ledger import (
     RouteSuspension,
 )
 from billing.models.rollups import Rollup, RollupDelta, RollupTag, RollupTagDelta
-from billing.models.rules import Price, Quota
+from billing.models.rules import KeptRaise, Price, Quota, QuotaRaise
 
 __all__ = [
     "Adjustment",
     "Allowance",
     "DroppedDay",
     "GatewayProcess",
+    "KeptRaise",
     "LedgerCheck",
     "Price",
     "Quota",
+    "QuotaRaise",
     "QuotaWindow",
     "Refusal",
     "RejectedEvent",

@@ -14,12 +14,14 @@ from billing.models.rules import Quota
 
 class QuotaWindow(models.Model):
     """One counted period of a quota. `posted` is settled within its holds, `overrun` beyond them,
-    `drawn` lies in allowances; `ceiling` is the limit that the last draw saw."""
+    `drawn` lies in allowances; `ceiling` is the limit that the last draw saw. `limit` is that of
+    the quota with its raises, as of the last draw, and true until `raised_until`."""
 
     quota = models.ForeignKey(Quota, models.PROTECT, related_name="windows")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     limit = models.BigIntegerField(null=True)
+    raised_until = models.DateTimeField(null=True)
     ceiling = models.BigIntegerField(null=True)
     posted = models.BigIntegerField(db_default=0)
     overrun = models.BigIntegerField(db_default=0)

@@ -1,4 +1,5 @@
-"""What is decided beforehand: prices and quotas. Prices are appended, quotas change and end."""
+"""What is decided beforehand: prices, quotas and their raises. Prices are appended, quotas change
+and end, raises end by themselves."""
 
 from __future__ import annotations
 
@@ -108,3 +109,41 @@ class Quota(models.Model):
 
     def __str__(self) -> str:
         return f"{self.unit} per {self.window} of {self.scope} {self.scope_id}"
+
+
+class QuotaRaise(models.Model):
+    """So much more than a quota's limit, until it ends. A temporary one is gone with its end; of a
+    prepaid one what had been used by then stays (KeptRaise), and the rest expires."""
+
+    organization = models.BigIntegerField()
+    quota = models.ForeignKey(Quota, models.PROTECT, related_name="raises")
+    amount = models.BigIntegerField()
+    is_prepaid = models.BooleanField(default=False)
+    ends_at = models.DateTimeField()
+    reason = models.CharField(max_length=500, blank=True)
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "quota_raise"
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="quota_raise_is_more"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} more of quota {self.quota_id} until {self.ends_at:%Y-%m-%d %H:%M}"
+
+
+class KeptRaise(models.Model):
+    """What had been used of a prepaid raise when it ended. Written once, by the ledger."""
+
+    quota_raise = models.OneToOneField(
+        QuotaRaise, models.PROTECT, primary_key=True, db_column="raise_id", related_name="kept"
+    )
+    amount = models.BigIntegerField()
+
+    class Meta:
+        db_table = "quota_raise_kept"
+
+    def __str__(self) -> str:
+        return f"{self.amount} kept of raise {self.pk}"

@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import psycopg
 
-from billing.quotas.rules import QuotaRule
+from billing.quotas.rules import QuotaRule, Terms, make_terms
 
 if TYPE_CHECKING:
     from accounts.changes import Change
@@ -20,14 +21,13 @@ class QuotaBook:
     A rule that did not change stays the same object, so holders may compare by identity.
     """
 
-    kinds = frozenset({"quota"})
+    kinds = frozenset({"quota", "quota_raise"})
 
     def __init__(self) -> None:
-        self._rules: dict[int, QuotaRule] = {}
-        self._by_scope: dict[tuple[str, int], list[QuotaRule]] = {}
-        self._found: dict[tuple[int, int, int | None, int], tuple[QuotaRule, ...]] = {}
+        self._entries: dict[int, _Entry] = {}
+        self._by_scope: dict[tuple[str, int], list[_Entry]] = {}
 
-    def rules_for(
+    def terms_for(
         self,
         *,
         organization: int,
@@ -35,69 +35,90 @@ class QuotaBook:
         member: int | None,
         key: int,
         model: str | None = None,
-    ) -> tuple[QuotaRule, ...]:
-        """Return the rules that a call of this key is held to, in the order of their ids.
+        now: float | None = None,
+    ) -> Terms:
+        """Return the rules that a call of this key is held to at `now` (Unix seconds).
 
         With `model`, those for other models are left out. Rules that have ended always are.
         """
-        whom = (organization, project, member, key)
-        rules = self._found.get(whom)
-        if rules is None:
-            rules = self._found[whom] = self._find(*whom)
-        if any(rule.model or rule.ends_at is not None for rule in rules):
-            now = time.time()
-            return tuple(rule for rule in rules if _covers(rule, model=model, now=now))
-        return rules
-
-    def _find(
-        self, organization: int, project: int, member: int | None, key: int
-    ) -> tuple[QuotaRule, ...]:
+        now = time.time() if now is None else now
         scopes = [("organization", organization), ("project", project), ("key", key)]
         if member is not None:
             scopes.append(("member", member))
-        rules = [rule for scope in scopes for rule in self._by_scope.get(scope, ())]
+        rules = (entry.rule_at(now) for scope in scopes for entry in self._by_scope.get(scope, ()))
         ours = (rule for rule in rules if rule.organization == organization)
-        return tuple(sorted(ours, key=lambda rule: rule.id))
+        return make_terms(rule for rule in ours if _covers(rule, model=model, now=now))
 
     async def load(self, connection: psycopg.AsyncConnection[Any]) -> None:
         cursor = await connection.execute(f"{_READ} WHERE {_LIVE}")
-        self._replace(list(self._rules), await cursor.fetchall())
+        self._replace(list(self._entries), await cursor.fetchall())
 
     async def refresh(
         self, connection: psycopg.AsyncConnection[Any], changes: Sequence[Change]
     ) -> None:
-        """Read the changed rules again; those that are gone or have ended are dropped."""
+        """Read the changed rules again; those that are gone or have ended are dropped.
+
+        A raise's change names its quota.
+        """
         ids = list({change.object_id for change in changes})
-        cursor = await connection.execute(f"{_READ} WHERE {_LIVE} AND id = ANY (%s)", [ids])
+        cursor = await connection.execute(f"{_READ} WHERE {_LIVE} AND q.id = ANY (%s)", [ids])
         self._replace(ids, await cursor.fetchall())
 
     def _replace(self, ids: Sequence[int], rows: Sequence[Sequence[Any]]) -> None:
         """Put rules in the place of those with `ids`, without a pause in between."""
-        before = {id_: self._rules.pop(id_) for id_ in ids if id_ in self._rules}
-        for rule in before.values():
-            self._by_scope[rule.scope, rule.scope_id].remove(rule)
+        before = {id_: self._entries.pop(id_) for id_ in ids if id_ in self._entries}
+        for entry in before.values():
+            self._by_scope[entry.rule.scope, entry.rule.scope_id].remove(entry)
+        now = time.time()
         for row in rows:
-            rule = _rule(row)
-            same = before.get(rule.id)
-            rule = same if same is not None and same == rule else rule
-            self._rules[rule.id] = rule
-            self._by_scope.setdefault((rule.scope, rule.scope_id), []).append(rule)
-        self._found.clear()
+            entry = _Entry(row, now=now)
+            same = before.get(entry.rule.id)
+            if same is not None and same.rule == entry.rule:
+                entry.rule = same.rule
+            self._entries[entry.rule.id] = entry
+            self._by_scope.setdefault((entry.rule.scope, entry.rule.scope_id), []).append(entry)
+
+
+class _Entry:
+    """A quota's row with its raises, and the rule that they make now."""
+
+    __slots__ = ("_limit", "_raises", "rule")
+
+    def __init__(self, row: Sequence[Any], *, now: float) -> None:
+        *columns, raises = row
+        fields = dict(zip(QuotaRule.__struct_fields__, columns, strict=False))
+        self._limit: int | None = fields["limit"]
+        self._raises: list[tuple[int, float]] = raises or []
+        self.rule = self._compose(QuotaRule(**fields), now)
+
+    def rule_at(self, now: float) -> QuotaRule:
+        """Return the rule, made again where a raise has ended since."""
+        if self.rule.changes_at is not None and self.rule.changes_at <= now:
+            self.rule = self._compose(self.rule, now)
+        return self.rule
+
+    def _compose(self, rule: QuotaRule, now: float) -> QuotaRule:
+        active = [(amount, ends_at) for amount, ends_at in self._raises if ends_at > now]
+        ends = [ends_at for _, ends_at in active]
+        if rule.ends_at is not None:
+            ends.append(rule.ends_at)
+        limit = self._limit
+        if limit is not None:
+            limit += sum(amount for amount, _ in active)
+        return msgspec.structs.replace(rule, limit=limit, changes_at=min(ends, default=None))
 
 
 _READ = """
-SELECT id, organization, scope, scope_id, model, unit, "limit", "window", mode, hold, clamp,
-    ends_at, made_at
-FROM quota
+SELECT q.id, q.organization, q.scope, q.scope_id, q.model, q.unit, q."limit", q."window", q.mode,
+    q.hold, q.clamp,
+    extract(epoch FROM q.ends_at)::float8, extract(epoch FROM q.made_at)::float8,
+    (
+        SELECT jsonb_agg(jsonb_build_array(r.amount, extract(epoch FROM r.ends_at)))
+        FROM quota_raise r WHERE r.quota_id = q.id AND r.ends_at > now()
+    )
+FROM quota q
 """
-_LIVE = "(ends_at IS NULL OR ends_at > now())"
-
-
-def _rule(row: Sequence[Any]) -> QuotaRule:
-    fields = dict(zip(QuotaRule.__struct_fields__, row, strict=True))
-    for name in ("ends_at", "made_at"):
-        fields[name] = fields[name] and fields[name].timestamp()
-    return QuotaRule(**fields)
+_LIVE = "(q.ends_at IS NULL OR q.ends_at > now())"
 
 
 def _covers(rule: QuotaRule, *, model: str | None, now: float) -> bool:

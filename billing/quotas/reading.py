@@ -6,6 +6,7 @@ a limit that nothing holds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -20,6 +21,9 @@ ENFORCED_HOLDS = frozenset({"strict"})
 
 # Sums of limits and amounts have to stay within an int64 of ticks: 922 million USD.
 MAX_LIMIT_TICKS = 100_000_000 * TICKS_PER_USD
+
+# Exact in the floating point numbers that Redis's scripts count with.
+MAX_LIMIT_COUNT = 10**15
 
 
 class QuotaFields(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ def parse_quota(fields: Mapping[str, object], *, scope: str) -> QuotaFields:
         raise InvalidField("model", "must be the name of a model")
     return QuotaFields(
         unit=unit,
-        limit=_parse_limit(fields["limit"]),
+        limit=_parse_limit(unit, fields["limit"]),
         window=_choose(fields, "window", Quota.Window.values, ENFORCED_WINDOWS),
         model=model,
         mode=_choose(fields, "mode", Quota.Mode.values, default="enforce"),
@@ -71,13 +75,38 @@ def parse_quota(fields: Mapping[str, object], *, scope: str) -> QuotaFields:
     )
 
 
-def _parse_limit(limit: object) -> int | None:
-    if limit is None:
-        return None
-    ticks = parse_usd(limit, field="limit")
-    if ticks > MAX_LIMIT_TICKS:
-        raise InvalidField("limit", f"is more than {format_usd(MAX_LIMIT_TICKS)} USD")
-    return ticks
+def parse_amount(unit: str, amount: object, *, field: str) -> int:
+    """Read an amount of a unit: USD such as "5.00" for cost, else a whole number."""
+    parse = parse_usd if unit == "cost" else _parse_count
+    number = parse(amount, field=field)
+    most = find_largest_limit(unit)
+    if number > most:
+        raise InvalidField(field, f"is more than {show_amount(unit, most)}")
+    return number
+
+
+def show_amount(unit: str, amount: int) -> str:
+    """Write an amount of a unit for people."""
+    return f"{format_usd(amount)} USD" if unit == "cost" else str(amount)
+
+
+def find_largest_limit(unit: str) -> int:
+    return MAX_LIMIT_TICKS if unit == "cost" else MAX_LIMIT_COUNT
+
+
+def _parse_limit(unit: str, limit: object) -> int | None:
+    return None if limit is None else parse_amount(unit, limit, field="limit")
+
+
+def _parse_count(amount: object, *, field: str) -> int:
+    if isinstance(amount, bool) or not isinstance(amount, int | str):
+        raise InvalidField(field, "must be a whole number such as 600")
+    written = str(amount).strip()
+    if re.fullmatch(r"-[0-9]+", written):
+        raise InvalidField(field, f"{written} is negative")
+    if not re.fullmatch(r"[0-9]{1,19}", written):
+        raise InvalidField(field, f"{written[:40]!r} is not a whole number such as 600")
+    return int(written)
 
 
 def _choose(

@@ -18,8 +18,7 @@ from accounts.issuance import IssuedKey, issue_key
 from accounts.models import ApiKey, Membership, Organization, Project, User
 from billing.models import Quota
 from billing.prices import add_price, figures_of
-from billing.pricing import format_usd
-from billing.quotas import QuotaFields, set_quota
+from billing.quotas import QuotaFields, set_quota, show_amount
 from gateway.credentials import CredentialError, Secret, open_sealed, seal
 from gateway.declaration.checking import find_keys, find_price
 from gateway.declaration.entries import (
@@ -201,9 +200,7 @@ def _show_difference(before: Quota, fields: QuotaFields) -> str:
 
 
 def _show_limit(quota: Quota | QuotaFields) -> str:
-    if quota.limit is None:
-        return "none"
-    return f"{format_usd(quota.limit)} USD" if quota.unit == "cost" else str(quota.limit)
+    return "none" if quota.limit is None else show_amount(quota.unit, quota.limit)
 
 
 def _put(

@@ -47,9 +47,9 @@ def _describe_quota(key: KeyRecord, standing: Standing) -> dict[str, object]:
     `held` is what running calls may yet use. `left` is what a new call can still hold; both it
     and `limit` are null where the quota only counts.
     """
-    rule, used, held = standing.rule, standing.used, standing.held
-    left = None if rule.limit is None else max(rule.limit - used - held, 0)
-    amounts = {"limit": rule.limit, "used": used, "held": held, "left": left}
+    rule, limit, used, held = standing.rule, standing.limit, standing.used, standing.held
+    left = None if limit is None else max(limit - used - held, 0)
+    amounts = {"limit": limit, "used": used, "held": held, "left": left}
     return {
         "scope": rule.scope,
         "name": _name_scope(key, rule.scope),

@@ -136,8 +136,8 @@ def read(dsn: str, book: QuotaBook | None = None, changes: Sequence[Change] = ()
 
 
 def ids(book: QuotaBook, *, member: int | None = 7, model: str | None = None) -> list[int]:
-    rules = book.rules_for(organization=1, project=2, member=member, key=3, model=model)
-    return [rule.id for rule in rules]
+    terms = book.terms_for(organization=1, project=2, member=member, key=3, model=model)
+    return [rule.id for rule in terms.rules]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -174,11 +174,11 @@ def test_a_rule_ends_by_the_clock_alone(dsn: str) -> None:
 def test_a_refresh_reads_what_changed_and_keeps_the_rest_as_it_is(dsn: str) -> None:
     kept, changed, gone = [put(scope, n) for scope, n in [("key", 3), ("project", 2), ("key", 4)]]
     book = read(dsn)
-    before = book.rules_for(organization=1, project=2, member=None, key=3)
+    before = book.terms_for(organization=1, project=2, member=None, key=3).rules
     Quota.objects.filter(id=changed).update(limit=99)
     Quota.objects.filter(id=gone).delete()
     read(dsn, book, [Change(n, "quota", n, 1) for n in (kept, changed, gone)])
-    after = book.rules_for(organization=1, project=2, member=None, key=3)
+    after = book.terms_for(organization=1, project=2, member=None, key=3).rules
     assert after[0] is before[0]
     assert (before[1].limit, after[1].limit) == (10, 99)
-    assert book.rules_for(organization=1, project=0, member=None, key=4) == ()
+    assert book.terms_for(organization=1, project=0, member=None, key=4).rules == ()

@@ -64,6 +64,7 @@ STANDING = Standing(
     rule=RULE,
     starts_at=datetime(2026, 6, 30, 22, tzinfo=UTC),
     ends_at=datetime(2026, 7, 31, 22, tzinfo=UTC),
+    limit=5 * 10**10,
     used=12_500_000_000,
     held=1,
 )
@@ -188,7 +189,7 @@ def test_nothing_is_left_where_more_was_used_than_allowed(catalog: Catalog) -> N
 
 
 def test_a_quota_that_only_counts_has_neither_limit_nor_rest(catalog: Catalog) -> None:
-    told = quota(catalog, STANDING._replace(rule=change(RULE, limit=None)))
+    told = quota(catalog, STANDING._replace(rule=change(RULE, limit=None), limit=None))
     assert (told["limit"], told["left"], told["used"]) == (None, None, "1.25")
 
 
@@ -200,7 +201,9 @@ def test_a_lifetime_never_resets(catalog: Catalog) -> None:
 
 
 def test_other_units_are_told_as_numbers(catalog: Catalog) -> None:
-    told = quota(catalog, STANDING._replace(rule=change(RULE, unit="requests", limit=9), used=4))
+    told = quota(
+        catalog, STANDING._replace(rule=change(RULE, unit="requests", limit=9), limit=9, used=4)
+    )
     assert (told["limit"], told["used"], told["left"], told["currency"]) == (9, 4, 4, None)
 
 

@@ -30,7 +30,7 @@ from accounts.changes import Follower, Subscriber
 from accounts.issuance import issue_key
 from accounts.models import AuditEvent, ChangeLog, Invitation, ManagementKey, Membership, Project
 from accounts.triggers import Watch, watched_tables
-from billing.models import Price, Quota, RouteSuspension
+from billing.models import Price, Quota, QuotaRaise, RouteSuspension
 from gateway.lanes import Lanes
 from gateway.process import GatewayProcess
 from tests.calls.serving import configure
@@ -48,6 +48,7 @@ UNWATCHED = {
     "refusal": "samples, computed from by nobody",
     "ledger_check": "findings of a task",
     "quota_window": "the ledger's own, proven by check_ledger",
+    "quota_raise_kept": "the ledger's own, written once",
     "allowance": "the ledger's own, proven by check_ledger",
     "gateway_process": "a process says how it is",
     "rollup": "derived, proven by check_ledger",
@@ -102,8 +103,11 @@ def everything(project: Project) -> None:
     )
     add_route(add_model("gpt-4o"), add_provider("openai"))
     Price.objects.create(model="gpt-4o", effective_from=timezone.now(), input=1, output=1)
-    Quota.objects.create(
+    quota = Quota.objects.create(
         organization=project.organization_id, scope="project", scope_id=project.pk, unit="cost"
+    )
+    QuotaRaise.objects.create(
+        organization=quota.organization, quota=quota, amount=1, ends_at=timezone.now()
     )
     RouteSuspension.objects.create(
         model="gpt-4o", provider="openai", event_id=uuid.uuid4(), held_ticks=1, cost_ticks=2

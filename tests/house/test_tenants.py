@@ -25,6 +25,7 @@ OF_NOBODY = {
 PART_OF = {
     "accounts.ApiKeySecret": "key",
     "billing.QuotaWindow": "quota",
+    "billing.KeptRaise": "quota_raise",
     "billing.Allowance": "window",
     "billing.Adjustment": "window",
 }

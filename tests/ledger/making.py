@@ -136,6 +136,18 @@ async def window_of(connection: psycopg.AsyncConnection[Any], rule: QuotaRule) -
     return Row(*row) if row else Row(0, 0, 0, 0)
 
 
+async def open_window(connection: psycopg.AsyncConnection[Any], rule: QuotaRule) -> int:
+    """Return the id of the rule's window that holds this moment; `now` until for ever if new."""
+    return int(
+        await one(
+            connection,
+            "SELECT ids[1] FROM ledger_open_windows(ARRAY[%s::bigint], ARRAY[now()], ARRAY[now()],"
+            " ARRAY['9999-12-31'::timestamptz], ARRAY['9999-12-31'::timestamptz], true)",
+            rule.id,
+        )
+    )
+
+
 async def one(connection: psycopg.AsyncConnection[Any], query: str, *values: object) -> Any:
     cursor = await connection.execute(query, values)
     row = await cursor.fetchone()

@@ -17,7 +17,16 @@ from billing.models import RouteSuspension
 from billing.suspensions import SuspensionBook, acknowledge, suspend_routes
 from tests.billing.facts import make_event
 from tests.calls.serving import in_django
-from tests.ledger.making import answer, hold, make_rule, one, sent_event, spend, start_ledger
+from tests.ledger.making import (
+    answer,
+    hold,
+    make_rule,
+    one,
+    open_window,
+    sent_event,
+    spend,
+    start_ledger,
+)
 from tests.ledger.test_processes import kill
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,11 +111,7 @@ async def test_a_strict_quota_of_tokens_counts_as_one_of_cost_does(aconn: Connec
     for hold_kind, expected in (("bounded", 0), ("strict", 1)):
         rule = await make_rule(aconn, 1000, scope_id=expected)
         await aconn.execute("UPDATE quota SET hold = %s WHERE id = %s", [hold_kind, rule.id])
-        window = await one(
-            aconn,
-            "SELECT (ledger_open_windows(ARRAY[%s::bigint], ARRAY[now()], ARRAY[now()]))[1]",
-            rule.id,
-        )
+        window = await open_window(aconn, rule)
         event = make_event(windows=[window], window_amounts=[9], window_holds=[8])
         await suspend_routes(aconn, [event])
         assert await suspensions(aconn) == expected

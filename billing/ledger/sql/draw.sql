@@ -46,9 +46,12 @@ BEGIN
 
     limits := '{}'; used := '{}'; held := '{}'; refused_by := '{}';
     FOR row IN
-        SELECT w."limit", w.posted, w.overrun, w.drawn
+        SELECT w.id, w."limit", w.raised_until, w.posted, w.overrun, w.drawn
         FROM quota_window w WHERE w.id = ANY (p_windows) ORDER BY w.id FOR UPDATE
     LOOP
+        IF row.raised_until <= clock_timestamp() THEN
+            row."limit" := ledger_refresh_limit(row.id);
+        END IF;
         limits := limits || row."limit";
         used := used || (row.posted + row.overrun);
         held := held || row.drawn;
