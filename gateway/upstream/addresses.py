@@ -56,6 +56,7 @@ _SPECIAL_V6 = tuple(
         "3fff::/20",
     )
 )
+_HOST = re.compile(r"[a-z0-9._-]+")
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?", re.IGNORECASE)
 
 
@@ -94,9 +95,13 @@ def _check_parts(url: str) -> str:
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise ValueError(f"base_url {url!r} must end at its path, without ? or #.")
     _check_port(parts, url)
-    if not parts.hostname:
+    host = parts.hostname
+    if not host:
         raise ValueError(f"base_url {url!r} names no host.")
-    return parts.hostname
+    if ":" not in host and not _HOST.fullmatch(host):
+        # Such as %31: libraries disagree about whether that is an address, and which.
+        raise ValueError(f"base_url {url!r}: a host is letters, digits, dots, '-' and '_'.")
+    return host
 
 
 def _check_port(parts: SplitResult, url: str) -> None:
