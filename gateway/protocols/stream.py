@@ -7,6 +7,7 @@ written down that the answer is done. Fed in pieces of any size, the same bytes 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -69,14 +70,16 @@ class EventStream:
             return data
         return b"".join(self.feed_events(data))
 
-    def feed_events(self, data: bytes) -> list[bytes]:
-        """Do as `feed` does, and return each event for itself, for who writes them anew."""
+    def feed_events(self, data: bytes) -> Iterator[bytes]:
+        """Do as `feed` does, and give each event when it is read, for who writes them anew."""
         if self.ended:
-            return []
-        passed = [taken for event in self._splitter.feed(data) if (taken := self._take(event))]
+            return
+        for event in self._splitter.feed(data):
+            taken = self._take(event)
+            if taken:
+                yield taken
         if len(self._splitter.rest) > MAX_EVENT_BYTES and not self.ended:
-            self._fail(UpstreamFailed(detail="an event of the stream is too long"))
-        return passed
+            self.fail(UpstreamFailed(detail="an event of the stream is too long"))
 
     def close(self, error: UpstreamError | None = None) -> bytes:
         """The provider sends no more, because of `error` where there was one; does nothing twice.
@@ -89,7 +92,7 @@ class EventStream:
         if self.ended:
             return last
         if not self.has_finished:
-            self._fail(error or UpstreamFailed(BROKEN_OFF))
+            self.fail(error or UpstreamFailed(BROKEN_OFF))
             return b""
         self._end(last + self._write_end())
         return last
@@ -128,7 +131,7 @@ class EventStream:
             return self._take_data(event, data)
         if is_comment(event):
             return event
-        self._fail(UpstreamFailed(detail="the stream is not server-sent events"))
+        self.fail(UpstreamFailed(detail="the stream is not server-sent events"))
         return b""
 
     def _take_rest(self) -> bytes:
@@ -143,17 +146,19 @@ class EventStream:
         self.is_complete = True
         self.ending = ending
 
-    def _fail(self, error: UpstreamError) -> None:
+    def fail(self, error: UpstreamError) -> None:
+        """End it as broken off, whatever came so far."""
         self.ended = True
+        self.is_complete = False
         self.error = error
         self.ending = self._write_error(error)
 
     def _fail_as_told(self, data: bytes) -> None:
         """The provider told an error; the caller hears of it in our words."""
-        self._fail(read_stream_error(data, **self._names))
+        self.fail(read_stream_error(data, **self._names))
 
     def _fail_unreadable(self) -> None:
-        self._fail(UpstreamFailed(detail="an event of the stream is not a JSON object"))
+        self.fail(UpstreamFailed(detail="an event of the stream is not a JSON object"))
 
 
 def _is_json(data: bytes) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.protocols.openai_chat import ChatStream
 from gateway.protocols.stream import EventStream
+from gateway.protocols.translation import TranslatedStream
 
 HELLO = {"role": "user", "content": "Hello"}
 
@@ -49,7 +50,7 @@ def make_stream(**options: Any) -> ChatStream:
     return ChatStream(**usual | options)
 
 
-def relay(stream: EventStream, *pieces: bytes) -> bytes:
+def relay(stream: EventStream | TranslatedStream, *pieces: bytes) -> bytes:
     """All that the caller of a stream gets, its end included."""
     passed = [stream.feed(piece) for piece in pieces]
     stream.close()

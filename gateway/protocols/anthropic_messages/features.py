@@ -21,7 +21,7 @@ Raw = msgspec.Raw
 _TEXT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 _NESTING_BLOCKS = frozenset({"tool_result", "search_result"})
 # Tools that the caller runs, but whose instructions the provider adds to the prompt unseen.
-_BUILT_IN = ("bash_", "text_editor_", "computer_", "memory_")
+BUILT_IN_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
 _REMOTE_SOURCES = frozenset({"url", "file"})
 
 
@@ -124,7 +124,7 @@ def find_features(
 
 
 def _find_tool_kind(type_: str) -> FeatureKind:
-    return FeatureKind.OTHER if type_.startswith(_BUILT_IN) else FeatureKind.HOSTED_TOOL
+    return FeatureKind.OTHER if type_.startswith(BUILT_IN_TOOLS) else FeatureKind.HOSTED_TOOL
 
 
 def _find_in_fields(members: Members) -> Iterator[Feature]:

@@ -1,0 +1,92 @@
+"""A provider's stream, told to the caller in another dialect. Pure; knows none of the dialects.
+
+The provider's own stream reader stands in front: what it holds back, what it calls an end and what
+an error is the same whether bytes pass or are written anew.
+"""
+
+from __future__ import annotations
+
+from gateway.errors import UpstreamError, UpstreamFailed
+from gateway.protocols.conversation import EventReader, EventWriter, Untranslatable
+from gateway.protocols.form import Metered
+from gateway.protocols.sse import read_data
+from gateway.protocols.stream import EventStream
+
+
+class TranslatedStream:
+    """Looks to relaying like the stream that it reads; see EventStream for what that means."""
+
+    def __init__(self, source: EventStream, reader: EventReader, writer: EventWriter) -> None:
+        self.ending = b""
+        self._source = source
+        self._reader = reader
+        self._writer = writer
+        self._has_begun = False
+
+    @property
+    def ended(self) -> bool:
+        return self._source.ended
+
+    @property
+    def is_complete(self) -> bool:
+        return self._source.is_complete
+
+    @property
+    def has_finished(self) -> bool:
+        return self._source.has_finished
+
+    @property
+    def error(self) -> UpstreamError | None:
+        return self._source.error
+
+    @property
+    def upstream_id(self) -> str:
+        return self._source.upstream_id
+
+    @property
+    def has_reasoned(self) -> bool:
+        return self._source.has_reasoned
+
+    @property
+    def output_bytes(self) -> int:
+        return self._source.output_bytes
+
+    @property
+    def metered(self) -> Metered:
+        return self._source.metered
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what the provider sent; return what may be handed on now. Never raises."""
+        told = b"".join(map(self._translate, self._source.feed_events(data)))
+        if self.ended and not self.ending:
+            self.ending = self._end()
+        return told
+
+    def close(self, error: UpstreamError | None = None) -> bytes:
+        """The provider sends no more; does nothing twice."""
+        last = self._translate(self._source.close(error))
+        if not self.ending:
+            self.ending = last + self._end()
+        return last
+
+    def _translate(self, event: bytes) -> bytes:
+        data = read_data(event) if event and self.error is None else None
+        if data is None:
+            return b""
+        try:
+            events = self._reader.read(data)
+        except Untranslatable as error:
+            self._source.fail(UpstreamFailed(detail=str(error)))
+            return b""
+        told = b"" if self._has_begun else self._begin()
+        return told + b"".join(map(self._writer.write, events))
+
+    def _begin(self) -> bytes:
+        self._has_begun = True
+        return self._writer.begin(self.metered.usage)
+
+    def _end(self) -> bytes:
+        if self.error is not None:
+            return self._writer.fail(self.error)
+        begun = b"" if self._has_begun else self._begin()
+        return begun + self._writer.end(self.metered.usage)

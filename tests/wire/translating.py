@@ -1,0 +1,136 @@
+"""Translated streams and answers, and what a client makes of them, for the tests in here."""
+
+import json
+from typing import Any
+
+from gateway.protocols import anthropic_messages as messages
+from gateway.protocols import openai_chat as chat
+from gateway.protocols.conversation import Head
+from gateway.protocols.sse import EventSplitter, read_data
+from gateway.protocols.translation import TranslatedStream
+from tests.wire import making
+from tests.wire import messages as making_messages
+
+CHAT_REQUEST = chat.read_request(making.body(stream=True, stream_options={"include_usage": True}))
+MESSAGES_REQUEST = messages.read_request(making_messages.body(stream=True))
+CALL_ID = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
+
+
+def head(request: Any) -> Head:
+    return Head(call_id=CALL_ID, model="public", created=1_760_000_000, request=request)
+
+
+def to_messages(**names: str) -> TranslatedStream:
+    """A provider of chat completions, for a caller of messages."""
+    return TranslatedStream(
+        making.make_stream(wants_usage=True),
+        chat.ChatEventReader(names=names, call_id=CALL_ID),
+        messages.MessagesEventWriter(head(MESSAGES_REQUEST)),
+    )
+
+
+def to_chat(*, wants_usage: bool = True) -> TranslatedStream:
+    """A provider of messages, for a caller of chat completions."""
+    request = CHAT_REQUEST if wants_usage else chat.read_request(making.body(stream=True))
+    return TranslatedStream(
+        making_messages.make_stream(),
+        messages.MessagesEventReader(names={}, call_id=CALL_ID),
+        chat.ChatEventWriter(head(request)),
+    )
+
+
+def read_events(sent: bytes) -> list[dict[str, Any]]:
+    """The events of a stream; each event line has to say what its data does."""
+    events = []
+    splitter = EventSplitter()
+    for event in splitter.feed(sent):
+        data = read_data(event)
+        assert data is not None
+        if data == b"[DONE]":
+            events.append({"type": "[DONE]"})
+            continue
+        read = json.loads(data)
+        if event.startswith(b"event: "):
+            assert event.startswith(b"event: %b\n" % read["type"].encode())
+        events.append(read)
+    assert not splitter.rest
+    return events
+
+
+def read_message(sent: bytes) -> dict[str, Any]:
+    """Put a stream of messages together as Anthropic's clients do, demanding what they demand."""
+    events = read_events(sent)
+    assert [events[0]["type"], *(e["type"] for e in events[-2:])] == [
+        "message_start",
+        "message_delta",
+        "message_stop",
+    ]
+    message: dict[str, Any] = events[0]["message"]
+    assert (message["content"], message["stop_reason"]) == ([], None)
+    assert isinstance(message["usage"]["input_tokens"], int)
+    is_open = False
+    for event in events[1:-2]:
+        if event["type"] == "content_block_start":
+            assert not is_open
+            assert event["index"] == len(message["content"])
+            message["content"].append(event["content_block"] | {"pieces": []})
+        assert event["index"] == len(message["content"]) - 1
+        block = message["content"][-1]
+        if event["type"] == "content_block_delta":
+            assert is_open
+            _add_delta(block, event["delta"])
+        is_open = event["type"] != "content_block_stop"
+    assert not is_open
+    for block in message["content"]:
+        _close(block)
+    message |= events[-2]["delta"] | {"usage": message["usage"] | events[-2]["usage"]}
+    return message
+
+
+def _add_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
+    kinds = {
+        "text_delta": ("text", "text"),
+        "thinking_delta": ("thinking", "thinking"),
+        "input_json_delta": ("tool_use", "partial_json"),
+    }
+    if delta["type"] == "signature_delta":
+        assert block["type"] == "thinking"
+        block["signature"] += delta["signature"]
+        return
+    kind, name = kinds[delta["type"]]
+    assert block["type"] == kind
+    block["pieces"].append(delta[name])
+
+
+def _close(block: dict[str, Any]) -> None:
+    said = "".join(block.pop("pieces"))
+    if block["type"] == "tool_use":
+        assert block["input"] == {}
+        block["input"] = json.loads(said or "{}")
+    else:
+        block[block["type"]] = said
+
+
+def read_completion(sent: bytes) -> dict[str, Any]:
+    """Put a stream of chat completions together as OpenAI's clients do; usage is None for none."""
+    *chunks, done = read_events(sent)
+    assert done == {"type": "[DONE]"}
+    usage = None
+    if not chunks[-1]["choices"]:
+        usage = chunks.pop()["usage"]
+    message: dict[str, Any] = {"tool_calls": []}
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert len({(c["id"], c["created"], c["model"], c["object"]) for c in chunks}) == 1
+    for chunk in chunks:
+        (choice,) = chunk["choices"]
+        assert (choice["finish_reason"] is None) == (chunk is not chunks[-1])
+        for call in choice["delta"].pop("tool_calls", []):
+            if call["index"] == len(message["tool_calls"]):
+                message["tool_calls"].append({"id": call["id"], "name": "", "arguments": ""})
+            whole = message["tool_calls"][call["index"]]
+            whole["name"] += call["function"].get("name", "")
+            whole["arguments"] += call["function"]["arguments"]
+        for name, text in choice["delta"].items():
+            message[name] = message.get(name, "") + text
+    message["finish_reason"] = chunks[-1]["choices"][0]["finish_reason"]
+    return {"message": message, "usage": usage}
