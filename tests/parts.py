@@ -2,8 +2,9 @@
 
 What `make run` starts as one thing is started here piece by piece, from the same code: embedded
 PostgreSQL and Valkey (durable, because what a crash loses is the question), the demo provider,
-`config.serve` with as many workers as a test wants, Celery. run_parts() ends all of it, whatever
-happened, and fails when anything is left.
+`config.serve` with as many workers as a test wants, Celery. run_servers() is for many tests and
+run_parts() for one, with a database of its own; both end what they started, whatever happened, and
+fail when anything is left.
 """
 
 import json
@@ -22,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import redis
 import yaml
 from cryptography.fernet import Fernet
 
 from local.children import Child, end_child, find_free_port, read_tail, start_child
-from local.postgres import Postgres
+from local.postgres import DATABASE, Postgres
 from local.provider import RunningProvider, start_as_process
 from local.valkey import Valkey
 from tests.processes import list_children, list_processes_with, read_command
@@ -57,44 +59,80 @@ class Gateway:
         end_child(self.process, GRACEFUL_END)
 
 
+class Servers:
+    """PostgreSQL and Valkey, for test after test. A test that ends one of them starts it again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.postgres = Postgres(folder)
+        self.valkey = Valkey(folder)
+        self.env = {
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "KEY_PEPPERS": f"1:{secrets.token_hex(32)}",
+            "CREDENTIAL_KEYS": Fernet.generate_key().decode(),
+        }
+        self._databases = 0
+
+    def start(self) -> None:
+        """Start both, and bring the database that others are copied from to this version."""
+        addresses = {"DATABASE_URL": self.postgres.start(), "REDIS_URL": self.valkey.start()}
+        run_manage({**os.environ, **addresses, **self.env}, "migrate", "--verbosity", "0")
+
+    def make_database(self) -> str:
+        """Return the address of a new database without a row, and empty Valkey."""
+        self._databases += 1
+        url, name = self.postgres.url, f"test_{self._databases}"
+        with psycopg.connect(f"{url.rpartition('/')[0]}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+        with redis.Redis.from_url(self.valkey.url) as client:
+            client.flushall()
+        return f"{url.rpartition('/')[0]}/{name}"
+
+    def stop(self) -> None:
+        self.valkey.stop()
+        self.postgres.stop()
+
+
 class Parts:
     """Everything that one machine needs, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, servers: Servers) -> None:
         self.folder = folder
         self.logs = folder / "logs"
-        self.postgres = Postgres(folder)
-        self.valkey = Valkey(folder)
+        self.postgres = servers.postgres
+        self.valkey = servers.valkey
+        self._servers = servers
         self._provider: RunningProvider | None = None
         self.env: dict[str, str] = {}
         self._children: list[Child] = []
 
     def start(self, *, pace_seconds: float) -> None:
-        """Start the servers and the demo provider, and bring the database to this version."""
+        """Start the demo provider, and make the database."""
+        self.logs.mkdir()
         self._provider = start_as_process(pace_seconds=pace_seconds)
         clean = {name: value for name, value in os.environ.items() if name not in INHERITED}
         self.env = {
             **clean,
+            **self._servers.env,
             "TOLLGATE_DATA": str(self.folder),
-            "DATABASE_URL": self.postgres.start(),
-            "REDIS_URL": self.valkey.start(),
+            "DATABASE_URL": self._servers.make_database(),
+            "REDIS_URL": self.valkey.url,
             "UPSTREAM_ALLOWED_NETWORKS": "127.0.0.0/8",
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "KEY_PEPPERS": f"1:{secrets.token_hex(32)}",
-            "CREDENTIAL_KEYS": Fernet.generate_key().decode(),
             "PYTHONUNBUFFERED": "1",
         }
-        self.manage("migrate", "--verbosity", "0")
 
     @property
     def provider(self) -> RunningProvider:
         assert self._provider is not None
         return self._provider
 
-    def serve(self, *, workers: int = 1) -> Gateway:
-        """Start a gateway on a port of its own; returns when all its processes take calls."""
+    def serve(self, *, workers: int = 1, machine: str = "") -> Gateway:
+        """Start a gateway on a port of its own; returns when all its processes take calls.
+
+        With a `machine` it has a disk of its own: no other gateway can read its spool.
+        """
         port, before = find_free_port(), self.count_processes()
         env = {"HOST": "127.0.0.1", "PORT": str(port), "GATEWAY_WORKERS": str(workers)}
+        env["TOLLGATE_DATA"] = str(self.folder / machine)
         process = self._start("web", "-m", "config.serve", **env)
         gateway = Gateway(process, port=port, workers=workers)
         self.until(lambda: is_ready(gateway.port), process)
@@ -110,20 +148,7 @@ class Parts:
 
     def manage(self, *arguments: str) -> str:
         """Run `manage.py` and return what it printed. Raises AssertionError with what it said."""
-        done = self.try_to_manage(*arguments)
-        assert done.returncode == 0, f"{arguments} failed: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def try_to_manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=REPOSITORY,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_manage(self.env, *arguments)
 
     def apply(self, declaration: Mapping[str, Any]) -> dict[str, str]:
         """Apply a declaration; returns the keys that were made, by name."""
@@ -139,9 +164,12 @@ class Parts:
             return connection.execute(query, parameters).fetchall()
 
     def count_processes(self) -> int:
-        """How many gateway processes are alive by the database's word."""
-        alive = "ended_at IS NULL AND lease_until > clock_timestamp()"
-        return int(self.rows(f"SELECT count(*) FROM gateway_process WHERE {alive}")[0][0])
+        """How many gateway processes there ever were, by the database's word."""
+        return int(self.rows("SELECT count(*) FROM gateway_process")[0][0])
+
+    def count_received(self) -> int:
+        """How many requests have arrived at the provider since its start."""
+        return int(self.provider.received()["total"])
 
     def until(
         self, holds: Callable[[], object], process: Child | None = None, *, seconds: float = 0
@@ -161,13 +189,11 @@ class Parts:
         return re.findall(r"^Traceback.*?(?=^\S(?<!T)|\Z)", text, re.DOTALL | re.MULTILINE)
 
     def end(self) -> None:
-        """Gateways and Celery first, then the provider they call, then the servers."""
+        """Gateways and Celery first, then the provider they call."""
         for child in reversed(self._children):
             end_child(child, GRACEFUL_END)
         if self._provider is not None:
             self._provider.stop()
-        self.valkey.stop()
-        self.postgres.stop()
 
     def _start(self, name: str, *arguments: str, **env: str) -> Child:
         child = start_child(
@@ -181,20 +207,56 @@ class Parts:
 
 
 @contextmanager
-def run_parts(*, pace_seconds: float = 0.02) -> Iterator[Parts]:
-    """Servers, provider and an empty, migrated database; all of it is gone after the block."""
+def run_servers() -> Iterator[Servers]:
+    """Servers with a database of this version to copy; all of it is gone after the block."""
+    with temporary_folder() as folder:
+        servers = Servers(folder)
+        try:
+            servers.start()
+            yield servers
+        finally:
+            servers.stop()
+
+
+@contextmanager
+def run_parts(servers: Servers, *, pace_seconds: float = 0.02) -> Iterator[Parts]:
+    """A provider and an empty database; all that was started is gone after the block."""
+    with temporary_folder() as folder:
+        parts = Parts(folder, servers)
+        try:
+            parts.start(pace_seconds=pace_seconds)
+            yield parts
+        finally:
+            parts.end()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is gone after the block; nobody may then run who was told of it."""
     folder = make_reachable_folder()
-    parts = Parts(folder)
     try:
-        parts.start(pace_seconds=pace_seconds)
-        yield parts
+        yield folder
     finally:
-        parts.end()
         left = list_processes_with(str(folder).encode())
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
     assert not left, f"processes were left behind: {left}"
+
+
+def run_manage(env: Mapping[str, str], *arguments: str) -> str:
+    """Run `manage.py` and return what it printed. Raises AssertionError with what it said."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=REPOSITORY,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{arguments} failed: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def read_issued_keys(printed: str) -> dict[str, str]:

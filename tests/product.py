@@ -5,9 +5,6 @@ books, its database, and the promise that nothing of it is left.
 """
 
 import json
-import os
-import shutil
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,24 +14,15 @@ import psycopg
 import yaml
 
 from tests.local.running import Run, running
-from tests.parts import read_issued_keys
-from tests.processes import list_children, list_processes_with, read_command
-from tests.servers import make_reachable_folder
+from tests.parts import read_issued_keys, temporary_folder
+from tests.processes import list_children, read_command
 
 
 @contextmanager
 def run_product(*, workers: int = 1) -> Iterator[Run]:
     """`make run` in an empty data folder; ended with all that it started when the block is."""
-    folder = make_reachable_folder()
-    try:
-        with running(folder, GATEWAY_WORKERS=str(workers)) as run:
-            yield run
-    finally:
-        left = list_processes_with(str(folder).encode())
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(folder, ignore_errors=True)
-    assert not left, f"processes were left behind: {left}"
+    with temporary_folder() as folder, running(folder, GATEWAY_WORKERS=str(workers)) as run:
+        yield run
 
 
 def list_workers(run: Run) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.parts import Parts, run_parts
+from tests.parts import Parts, Servers, run_parts, run_servers
 
 SEED = "FAULTS_SEED"
 
@@ -20,9 +20,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with run_servers() as started:
+        yield started
+
+
 @pytest.fixture
-def parts() -> Iterator[Parts]:
-    with run_parts() as started:
+def parts(servers: Servers) -> Iterator[Parts]:
+    with run_parts(servers) as started:
         yield started
 
 

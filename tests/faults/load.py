@@ -1,19 +1,31 @@
 """Callers by the hundred, and what each was told: made from a seed, so that a run can be repeated.
 
-A caller is one kept-alive connection in the test's own loop. Nothing is retried: every refusal,
-broken answer and wait is an Outcome.
+A caller is one kept-alive connection. All of them live in a thread and event loop of their own, so
+a test in the main thread may take its time to break something and nobody's wait is measured too
+long. Nothing is retried: every refusal, broken answer and wait is an Outcome.
+
+    with load.bursting(200):                        # the block's end waits for all of them
+        load.until_under_way(100)
+        os.kill(...)
+    with load.flowing(24, pause_seconds=0.1):       # again and again, until the block ends
+        ...
 """
 
 import asyncio
 import json
 import random
+import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+
+from local.children import wait_until
 
 END_OF_STREAM = b"data: [DONE]\n\n"
 
@@ -64,26 +76,37 @@ class Load:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    async def burst(self, calls: int) -> None:
-        """So many calls at once."""
-        async with open_session() as session:
-            await asyncio.gather(*(self._call(session) for _ in range(calls)))
+    def burst(self, calls: int) -> None:
+        """So many calls at once; returns when all have ended."""
+        with self.bursting(calls):
+            pass
 
-    async def flow(self, callers: int, ended: asyncio.Event, *, pause_seconds: float) -> None:
-        """So many callers, each with its next call a moment after the last, until `ended`."""
+    def bursting(self, calls: int) -> AbstractContextManager[None]:
+        """So many calls at once, while the block runs; its end waits for them."""
+        return _in_background(self._burst(calls))
 
-        async def go_on(session: aiohttp.ClientSession) -> None:
-            while not ended.is_set():
-                await self._call(session)
-                await asyncio.sleep(pause_seconds * self._random.uniform(0.5, 1.5))
+    @contextmanager
+    def flowing(self, callers: int, *, pause_seconds: float) -> Iterator[None]:
+        """So many callers, each with its next call a moment after the last, as long as the block
+        runs; its end waits for what they ask then."""
+        ended = threading.Event()
+        with _in_background(self._flow(callers, ended, pause_seconds)):
+            try:
+                yield
+            finally:
+                ended.set()
 
-        async with open_session() as session:
-            await asyncio.gather(*(go_on(session) for _ in range(callers)))
+    def until_under_way(self, calls: int, *, seconds: float = 10) -> None:
+        assert wait_until(lambda: self.under_way >= calls, seconds), f"only {self.under_way}"
 
-    async def until_under_way(self, calls: int, *, seconds: float = 10) -> None:
-        async with asyncio.timeout(seconds):
-            while self.under_way < calls:
-                await asyncio.sleep(0.005)
+    def until_answered_again(self, *, seconds: float, at_most: float) -> None:
+        """Wait until nobody was refused for so long."""
+        deadline = time.monotonic() + at_most
+        since = time.monotonic()
+        while time.monotonic() - since < seconds:
+            time.sleep(0.05)
+            since = max([since, *(o.began for o in self.refused())])
+            assert time.monotonic() < deadline, f"refused all the time: {self.describe()}"
 
     def count(self) -> Counter[str]:
         """Outcomes by kind, and refusals by their code."""
@@ -95,6 +118,19 @@ class Load:
     def refused(self, *, since: float = 0.0, until: float = float("inf")) -> list[Outcome]:
         return [o for o in self.outcomes if o.kind == "refused" and since <= o.began < until]
 
+    async def _burst(self, calls: int) -> None:
+        async with open_session() as session:
+            await asyncio.gather(*(self._call(session) for _ in range(calls)))
+
+    async def _flow(self, callers: int, ended: threading.Event, pause_seconds: float) -> None:
+        async def go_on(session: aiohttp.ClientSession) -> None:
+            while not ended.is_set():
+                await self._call(session)
+                await asyncio.sleep(pause_seconds * self._random.uniform(0.5, 1.5))
+
+        async with open_session() as session:
+            await asyncio.gather(*(go_on(session) for _ in range(callers)))
+
     async def _call(self, session: aiohttp.ClientSession) -> None:
         url, key = self._random.choice(self.urls), self._random.choice(self.keys)
         ask = self._random.choice(self.asks)
@@ -103,6 +139,15 @@ class Load:
             self.outcomes.append(await call(session, url=url, key=key, ask=ask))
         finally:
             self.under_way -= 1
+
+
+@contextmanager
+def _in_background(work: Coroutine[Any, Any, None]) -> Iterator[None]:
+    """Run it in a thread while the block runs, and raise what it raised."""
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as thread:
+        done = thread.submit(asyncio.run, work)
+        yield
+        done.result()
 
 
 def open_session() -> aiohttp.ClientSession:

@@ -1,7 +1,8 @@
-"""What the fault tests declare: two models whose calls cost exactly what is held, and two keys.
+"""What the fault tests declare: two models whose calls cost exactly what is held, and three keys.
 
 `steady` has no quota at all and `spender` a lifetime budget, so that both ways of a call are
-under load: decided in memory alone, and drawn from the database.
+under load: decided in memory alone, and drawn from the database. `newcomer` has the same budget
+and makes no call until a test says so: its first one has to be drawn for.
 """
 
 from typing import Any
@@ -23,7 +24,8 @@ def declare(parts: Parts, *, budget_usd: str) -> dict[str, str]:
     """Apply it; returns the keys by name."""
     provider = {"name": "demo", "protocol": "openai", "credential": "literal:demo"}
     spending = [{"unit": "cost", "limit": budget_usd, "window": "lifetime"}]
-    keys = [{"name": "steady"}, {"name": "spender", "quotas": spending}]
+    keys: list[dict[str, Any]] = [{"name": "steady"}]
+    keys += [{"name": name, "quotas": spending} for name in ("spender", "newcomer")]
     project = {"slug": "default", "keys": keys}
     return parts.apply(
         {
