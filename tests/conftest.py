@@ -1,6 +1,7 @@
-"""Three people for every test: Alice (owner), Bob (member) and Charlie (a stranger)."""
+"""Three people for every test: Alice (owner), Bob (member) and Charlie (a stranger); and the
+servers of tests whose gateways are processes of their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ from django.db import connection
 
 from accounts.connections import conninfo_of
 from accounts.models import Membership, Organization, Project, User
+from tests.parts import Servers, run_servers
 
 LET_TABLES_BE_EMPTIED = """
 DO $$
@@ -74,3 +76,9 @@ async def aconn(dsn: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """A second connection. It sees only what was committed: use `transaction=True`."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as second:
         yield second
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with run_servers() as started:
+        yield started

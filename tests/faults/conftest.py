@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.parts import Parts, Servers, run_parts, run_servers
+from tests.parts import Parts, Servers, run_parts
 
 SEED = "FAULTS_SEED"
 
@@ -18,12 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "tests/faults" in item.nodeid:
                 item.add_marker(skip)
-
-
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    with run_servers() as started:
-        yield started
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from tests.calls.conftest import (  # noqa: F401 - fixtures and a hook of pytest
     world,
 )
 from tests.faults.world import declare
-from tests.parts import Gateway, Parts, run_parts
+from tests.parts import Gateway, Parts, Servers, run_parts
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    with run_parts(pace_seconds=0.001) as started:
+def parts(servers: Servers) -> Iterator[Parts]:
+    with run_parts(servers, pace_seconds=0.001) as started:
         yield started
 
 
