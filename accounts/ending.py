@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.changes import wait_for_turn
-from accounts.errors import OrganizationIsDeleted
+from accounts.errors import OrganizationIsActive, OrganizationIsDeleted
 from accounts.leaving import end_invitations, forget_person
 from accounts.models import ApiKey, Membership, Organization, User
 
@@ -42,6 +42,17 @@ def delete_organization(organization: Organization) -> bool:
         organization.status_reason = ""
         organization.save(update_fields=["slug", "status", "status_reason"])
     return True
+
+
+def delete_suspended(organization: Organization) -> bool:
+    """End an organization as delete_organization() does. Raises OrganizationIsActive: what cannot
+    be undone takes two steps."""
+    with transaction.atomic():
+        wait_for_turn()
+        organization.refresh_from_db()
+        if organization.status == Organization.Status.ACTIVE:
+            raise OrganizationIsActive("Suspend the organization first: deleting it is final.")
+        return delete_organization(organization)
 
 
 def require_living(organization: Organization) -> None:

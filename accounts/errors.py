@@ -10,6 +10,7 @@
       InvitationIsOver    it was accepted or revoked, or its time is up
       RepeatDiffers       an idempotency key came back with another request
       OrganizationIsDeleted  a deleted organization never comes back
+      OrganizationIsActive   only a suspended one can be deleted
 
 No message holds any part of a key.
 """
@@ -82,6 +83,12 @@ class OrganizationIsDeleted(AccountsError):
     """Deleting is final: nothing of the organization can be changed any more."""
 
     code = "organization_deleted"
+
+
+class OrganizationIsActive(AccountsError):
+    """Only a suspended organization can be deleted."""
+
+    code = "organization_active"
 
 
 class LastOwner(AccountsError):

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import rows
+from accounts.ending import require_living
 from accounts.errors import InvalidField, InvitationIsOver
 from accounts.members import join
 from accounts.models import Invitation, Membership, Organization, User
@@ -29,8 +30,9 @@ def invite(
 ) -> tuple[Invitation, str]:
     """Make an invitation and send its letter once this is committed; return it with its token.
 
-    An open one to the same address is revoked. Raises InvalidField.
+    An open one to the same address is revoked. Raises InvalidField and OrganizationIsDeleted.
     """
+    require_living(organization)
     email = email.strip().lower()
     members = Membership.objects.filter(organization=organization, left_at=None)
     if members.filter(user__email=email).exists():

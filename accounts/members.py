@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import rows
+from accounts.ending import require_living
 from accounts.errors import InvalidField, LastOwner
 from accounts.leaving import end_access
 from accounts.models import Membership, Organization, User
@@ -28,7 +29,9 @@ def add_member(organization: Organization, *, email: str, role: str) -> Membersh
 
 
 def join(organization: Organization, user: User, role: str) -> Membership:
-    """Make a user a member. Raises InvalidField for one who is a member already."""
+    """Make a user a member. Raises InvalidField for one who is a member already, and
+    OrganizationIsDeleted."""
+    require_living(organization)
     if Membership.objects.filter(organization=organization, user=user, left_at=None).exists():
         raise InvalidField("email", f"{user.email} is a member already")
     return rows.insert(Membership(organization=organization, user=user, role=role))

@@ -22,7 +22,11 @@ def make_organization(*, slug: str, name: str, time_zone: str = "UTC") -> Organi
 
 
 def change_organization(organization: Organization, changes: Mapping[str, Any]) -> None:
-    """Change its name, time_zone or hang_up, those that are given. Raises InvalidField."""
+    """Change its name, time_zone or hang_up, those that are given.
+
+    Raises InvalidField and OrganizationIsDeleted.
+    """
+    require_living(organization)
     rows.change(organization, changes)
 
 
@@ -41,7 +45,9 @@ def resume_organization(organization: Organization) -> None:
 
 
 def make_project(organization: Organization, *, slug: str, name: str) -> Project:
-    """Make a project. Raises InvalidField, also where the organization has one of that slug."""
+    """Make a project. Raises InvalidField, also where the organization has one of that slug, and
+    OrganizationIsDeleted."""
+    require_living(organization)
     return rows.insert(Project(organization=organization, slug=slug, name=name))
 
 

@@ -55,6 +55,8 @@ INSTALLED_APPS = [
     "gateway",
     "console",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -123,6 +125,29 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }
+}
+
+# Whatever else a view of the API needs, it says itself: accounts/api/views.py.
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "accounts.api.errors.answer_error",
+    "DEFAULT_SCHEMA_CLASS": "accounts.api.schema.Schema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tollgate management API",
+    "DESCRIPTION": "Organizations, people, keys, quotas, providers, models, prices and usage.",
+    "VERSION": VERSION,
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "ENUM_NAME_OVERRIDES": {
+        "KeyStatus": "accounts.models.ApiKey.Status",
+        "OrganizationStatus": "accounts.models.Organization.Status",
+        "HangUp": "accounts.models.Organization.HangUp",
+        "Role": "accounts.models.Membership.Role",
+        "ManagementKeyScope": "accounts.models.ManagementKey.Scope",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "accounts.api.schema.add_errors",
+    ],
 }
 
 CELERY_BROKER_URL = REDIS_URL

@@ -53,6 +53,11 @@ def charlie(db: None) -> User:
 
 
 @pytest.fixture
+def operator(db: None) -> User:
+    return User.objects.create_superuser("operator@example.org", "operator's password")
+
+
+@pytest.fixture
 def acme(alice: User, bob: User) -> Organization:
     acme = Organization.objects.create(slug="acme", name="Acme", time_zone="Europe/Berlin")
     Membership.objects.create(organization=acme, user=alice, role=Membership.Role.OWNER)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Right
-from accounts.api.fields import Moment, Query, SlugText
+from accounts.api.fields import Moment, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View
 from accounts.models import AuditEvent, Organization
@@ -28,10 +28,10 @@ class AuditOut(serializers.ModelSerializer[AuditEvent]):
 
 
 class AuditQuery(Query):
-    object_kind = serializers.CharField(max_length=30, required=False, help_text="api_key, ...")
+    object_kind = Text(max_length=30, required=False, help_text="api_key, ...")
     object_id = serializers.IntegerField(required=False, min_value=0, max_value=2**63 - 1)
-    actor = serializers.CharField(max_length=254, required=False)
-    via = serializers.CharField(max_length=20, required=False)
+    actor = Text(max_length=254, required=False)
+    via = Text(max_length=20, required=False)
     action = serializers.ChoiceField(["insert", "update", "delete"], required=False)
     since = Moment(required=False)
     until = Moment(required=False)

@@ -47,7 +47,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
 class ManagementKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.api.authentication.ManagementKeyAuthentication"
-    name = "management key"
+    name = "managementKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer"}

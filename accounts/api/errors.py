@@ -10,16 +10,20 @@ anything else                                              500 `internal`, told 
 from __future__ import annotations
 
 import logging
+import sys
 import uuid
 from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.core.exceptions import SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import status
 from rest_framework.exceptions import (
     APIException,
     NotFound,
+    ParseError,
     PermissionDenied,
     ValidationError,
 )
@@ -31,6 +35,8 @@ from accounts.errors import (
     InvitationIsOver,
     KeyIsRevoked,
     LastOwner,
+    OrganizationIsActive,
+    OrganizationIsDeleted,
     RepeatDiffers,
     RotationInProgress,
 )
@@ -44,6 +50,8 @@ STATUSES: dict[type[AccountsError], int] = {
     LastOwner: status.HTTP_409_CONFLICT,
     InvitationIsOver: status.HTTP_409_CONFLICT,
     RepeatDiffers: status.HTTP_409_CONFLICT,
+    OrganizationIsDeleted: status.HTTP_409_CONFLICT,
+    OrganizationIsActive: status.HTTP_409_CONFLICT,
 }
 
 
@@ -53,6 +61,14 @@ class PreconditionFailed(APIException):
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_code = "precondition_failed"
     default_detail = "The object has changed since: read it again, and decide again."
+
+
+class LengthRequired(APIException):
+    """A body in chunks: the server in front would have to keep what it cannot judge."""
+
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_code = "length_required"
+    default_detail = "Send the body with a Content-Length."
 
 
 class Unavailable(APIException):
@@ -103,6 +119,35 @@ def answer_plainly(request: HttpRequest, *, status: int, code: str, message: str
     return response
 
 
+def answer_unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that Django could not read; pages get Django's own page."""
+    if not _is_ours(request):
+        return defaults.bad_request(request, exception)
+    return answer_plainly(
+        request, status=400, code="parse_error", message="This request cannot be read."
+    )
+
+
+def answer_missing(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer for an address that is no page and no resource."""
+    if not _is_ours(request):
+        return defaults.page_not_found(request, exception)
+    return answer_plainly(request, status=404, code="not_found", message="Not found.")
+
+
+def answer_failure(request: HttpRequest) -> HttpResponse:
+    """Answer what failed before or after a view, such as a session that cannot be read."""
+    if not _is_ours(request):
+        return defaults.server_error(request)
+    known = _translate(sys.exc_info()[1] or APIException(), request)
+    code, message, _ = _read(known)
+    return answer_plainly(request, status=known.status_code, code=code, message=message)
+
+
+def _is_ours(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
+
 def request_id_of(request: Any) -> str:
     """Return the id of this request, which the answer, its error and the log share."""
     inner = getattr(request, "_request", request)
@@ -111,14 +156,16 @@ def request_id_of(request: Any) -> str:
     return str(inner.tollgate_request_id)
 
 
-def _translate(error: Exception, request: Any) -> APIException:
+def _translate(error: BaseException, request: Any) -> APIException:
     if isinstance(error, APIException):
         return error
     if isinstance(error, Http404):
         return NotFound()
     if isinstance(error, DjangoPermissionDenied):
         return PermissionDenied()
-    if isinstance(error, OperationalError):
+    if isinstance(error, SuspiciousOperation):
+        return ParseError("This request cannot be read.")
+    if isinstance(error, OperationalError | InterfaceError):
         log.error("request %s: the database does not answer: %s", request_id_of(request), error)
         return Unavailable()
     log.error("request %s failed", request_id_of(request), exc_info=error)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.access import Right
 from accounts.api.authentication import person_of
-from accounts.api.fields import Fields, Query
+from accounts.api.fields import Fields, Query, Text
 from accounts.api.members import MemberIn, MemberOut, show_members
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
@@ -45,7 +45,7 @@ class InvitationOut(serializers.ModelSerializer[Invitation]):
 
 
 class Acceptance(Fields):
-    token = serializers.CharField(max_length=100, help_text="What stands in the letter.")
+    token = Text(max_length=100, help_text="What stands in the letter.")
 
 
 class Invitations(View):

@@ -11,10 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import issuance
-from accounts.access import may_manage_key
-from accounts.api.fields import Fields, Nothing
-from accounts.api.keys import KeyMade, KeyOut, KeyView, answer_secret, show_keys
+from accounts.access import Right, may_manage_key
+from accounts.api.fields import Fields, Nothing, Text
+from accounts.api.keys import KeyMade, KeyOut, KeyView, answer_secret, find_owner, show_keys
 from accounts.api.views import find
+from accounts.errors import InvalidField
+from accounts.leaving import hand_over
 from accounts.models import ApiKey
 
 MAX_BULK = 200
@@ -30,14 +32,12 @@ class Rotation(Fields):
 
 
 class Revocation(Fields):
-    reason = serializers.CharField(max_length=200, allow_blank=True, default="")
+    reason = Text(max_length=200, allow_blank=True, default="")
 
 
 class Bulk(Revocation):
     action = serializers.ChoiceField(["disable", "revoke"])
-    ids = serializers.ListField(
-        child=serializers.CharField(max_length=12), min_length=1, max_length=MAX_BULK
-    )
+    ids = serializers.ListField(child=Text(max_length=12), min_length=1, max_length=MAX_BULK)
 
 
 BulkOut = inline_serializer(
@@ -54,8 +54,26 @@ BulkOut = inline_serializer(
 )
 
 
+class Handover(Fields):
+    owner = serializers.IntegerField(
+        allow_null=True,
+        min_value=1,
+        max_value=2**63 - 1,
+        help_text="A member's id; null makes service keys.",
+    )
+    ids = serializers.ListField(child=Text(max_length=12), min_length=1, max_length=MAX_BULK)
+
+
+HandoverOut = inline_serializer(
+    "HandoverResult",
+    {"moved": serializers.IntegerField(help_text="Revoked keys stay where they are.")},
+)
+
+
 class KeyChangeView(KeyView):
     """A change of one key, by someone who may manage it."""
+
+    changes_one = True
 
     def find_managed(self, organization: str, key: str) -> ApiKey:
         found = find(self.enter_keys(organization), public_id=key)
@@ -113,6 +131,27 @@ class Revoke(KeyChangeView):
             self.prepare(found)
             issuance.revoke_key(found, reason)
         return self.answer(show_keys([found])[0])
+
+
+class HandOver(KeyView):
+    """What keeps keys alive when their owner leaves, before or afterwards."""
+
+    @extend_schema(request=Handover, responses=HandoverOut)
+    def post(self, request: Request, organization: str) -> Response:
+        """Give keys to another member, or make them service keys; all or none.
+
+        Secrets, quotas and history stay with a key.
+        """
+        self.enter(organization, Right.MANAGE_ALL_KEYS)
+        asked = self.read(Handover)
+        ids = set(asked["ids"])
+        with self.writing():
+            keys = ApiKey.objects.filter(organization=self.organization, public_id__in=ids)
+            unknown = ids - {key.public_id for key in keys}
+            if unknown:
+                raise InvalidField("ids", f"{min(unknown)} is no key of this organization")
+            moved = hand_over(keys, find_owner(self.organization, asked["owner"]))
+        return Response({"moved": moved})
 
 
 class BulkChange(KeyView):

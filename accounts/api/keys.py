@@ -7,7 +7,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
@@ -16,11 +20,11 @@ from rest_framework.response import Response
 from accounts import access, issuance
 from accounts.access import Right
 from accounts.api.authentication import actor_of
-from accounts.api.fields import Fields, Moment, Query, SlugText
+from accounts.api.fields import Fields, Moment, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from accounts.errors import InvalidField
-from accounts.models import ApiKey, ApiKeySecret, Membership, Project
+from accounts.models import ApiKey, ApiKeySecret, Membership, Organization, Project
 from accounts.repeats import find_repeat, keep_repeat
 
 IDEMPOTENCY = OpenApiParameter(
@@ -49,43 +53,43 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
     endpoints = serializers.ListField(source="allowed_endpoints", child=serializers.CharField())
     networks = serializers.ListField(source="allowed_networks", child=serializers.CharField())
     tags = serializers.DictField(child=serializers.CharField())
-    secrets = SecretOut(many=True, help_text="When each was made and when it ends.")
+    secrets = serializers.SerializerMethodField(help_text="When each was made and when it ends.")
 
     class Meta:
         model = ApiKey
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "name", "project", "owner", "status", "expires_at", "models", "endpoints"),
             *("networks", "tags", "secrets", "made_at", "changed_at", "revoked_at"),
             "revoke_reason",
         )
 
+    @extend_schema_field(SecretOut(many=True))
+    def get_secrets(self, key: ApiKey) -> list[Any]:
+        # In an order of their own, or the ETag would change where nothing did.
+        oldest_first = sorted(key.secrets.all(), key=lambda secret: secret.pk)
+        return list(SecretOut(oldest_first, many=True).data)
 
-KeyMade = inline_serializer(
-    "KeyWithSecret",
-    {
-        **KeyOut().get_fields(),
-        "secret": serializers.CharField(
-            required=False, help_text="The whole key: shown now and never again."
-        ),
-    },
-)
+
+class KeyMade(KeyOut):
+    secret = serializers.CharField(help_text="The whole key: shown now and never again.")
+
+    class Meta(KeyOut.Meta):
+        fields = (*KeyOut.Meta.fields, "secret")
 
 
 class KeyChange(Fields):
     """What can be changed of a key. Empty lists restrict nothing."""
 
-    name = serializers.CharField(max_length=issuance.MAX_NAME_LENGTH, required=False)
+    name = Text(max_length=issuance.MAX_NAME_LENGTH, required=False)
     expires_at = Moment(required=False, allow_null=True)
-    models = serializers.ListField(child=serializers.CharField(max_length=200), required=False)
-    endpoints = serializers.ListField(child=serializers.CharField(max_length=100), required=False)
-    networks = serializers.ListField(child=serializers.CharField(max_length=50), required=False)
-    tags = serializers.DictField(
-        child=serializers.CharField(max_length=256, allow_blank=True), required=False
-    )
+    models = serializers.ListField(child=Text(max_length=200), required=False)
+    endpoints = serializers.ListField(child=Text(max_length=100), required=False)
+    networks = serializers.ListField(child=Text(max_length=50), required=False)
+    tags = serializers.DictField(child=Text(max_length=256, allow_blank=True), required=False)
 
 
 class KeyIn(KeyChange):
-    name = serializers.CharField(max_length=issuance.MAX_NAME_LENGTH)
+    name = Text(max_length=issuance.MAX_NAME_LENGTH)
     project = SlugText()
     owner = serializers.IntegerField(
         required=False,
@@ -100,8 +104,8 @@ class KeyQuery(Query):
     status = serializers.ChoiceField(ApiKey.Status.choices, required=False)
     project = SlugText(required=False)
     owner = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    name = serializers.CharField(max_length=100, required=False)
-    tag = serializers.CharField(max_length=330, required=False, help_text="name:value")
+    name = Text(max_length=100, required=False)
+    tag = Text(max_length=330, required=False, help_text="name:value")
 
 
 class KeyView(View):
@@ -109,7 +113,7 @@ class KeyView(View):
 
     def enter_keys(self, organization: str) -> QuerySet[ApiKey]:
         """Enter, and return the keys that may be seen."""
-        self.enter(organization, Right.SEE_ALL_KEYS, Right.MAKE_OWN_KEYS)
+        self.enter(organization, Right.SEE_ORGANIZATION)
         found = ApiKey.objects.filter(organization=self.organization)
         if not self.may(self.standing, Right.SEE_ALL_KEYS):
             found = found.filter(owner=self.standing.membership, owner__isnull=False)
@@ -172,13 +176,7 @@ class Keys(KeyView):
         project = projects.filter(slug=fields["project"]).first()
         if project is None:
             raise InvalidField("project", "is no project of this organization")
-        if number is None:
-            return project, None
-        members = Membership.objects.filter(organization=self.organization, left_at=None)
-        owner = members.filter(pk=number).first()
-        if owner is None:
-            raise InvalidField("owner", "is no member of this organization")
-        return project, owner
+        return project, find_owner(self.organization, number)
 
 
 class OneKey(KeyView):
@@ -200,9 +198,19 @@ class OneKey(KeyView):
         return self.answer(show_keys([found])[0])
 
 
+def find_owner(organization: Organization, number: int | None) -> Membership | None:
+    """Return a member by number; None, for a service key, by none. Raises InvalidField."""
+    if number is None:
+        return None
+    members = Membership.objects.filter(organization=organization, left_at=None)
+    owner = members.filter(pk=number).first()
+    if owner is None:
+        raise InvalidField("owner", "is no member of this organization")
+    return owner
+
+
 def answer_secret(view: View, issued: issuance.IssuedKey, *, status: int = 200) -> Response:
     """Answer a key with its secret, this once."""
-    issued.key._prefetched_objects_cache = {}  # type: ignore[attr-defined]
     shown = show_keys([issued.key])[0]
     answer = view.answer(shown, status=status)
     answer.data = {**shown, "secret": issued.plaintext}

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Right
 from accounts.api.authentication import person_of
-from accounts.api.fields import Fields, Moment, Nothing, Query
+from accounts.api.fields import Fields, Moment, Nothing, Query, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from accounts.management_keys import issue_management_key, revoke_management_key
@@ -26,17 +26,26 @@ class ManagementKeyOut(serializers.ModelSerializer[ManagementKey]):
 
     class Meta:
         model = ManagementKey
-        fields = ("id", "name", "scope", "made_by", "made_at", "expires_at", "revoked_at")
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "scope",
+            "made_by",
+            "made_at",
+            "expires_at",
+            "revoked_at",
+        )
 
 
-ManagementKeyMade = inline_serializer(
-    "ManagementKeyWithSecret",
-    {**ManagementKeyOut().get_fields(), "secret": serializers.CharField()},
-)
+class ManagementKeyMade(ManagementKeyOut):
+    secret = serializers.CharField(help_text="The whole key: shown now and never again.")
+
+    class Meta(ManagementKeyOut.Meta):
+        fields = (*ManagementKeyOut.Meta.fields, "secret")
 
 
 class ManagementKeyIn(Fields):
-    name = serializers.CharField(max_length=100)
+    name = Text(max_length=100)
     scope = serializers.ChoiceField(ManagementKey.Scope.choices, help_text="`write` reads as well.")
     expires_at = Moment(required=False, allow_null=True)
 
@@ -88,6 +97,8 @@ class OneManagementKey(ManagementKeyView):
 
 
 class RevokeManagementKey(ManagementKeyView):
+    changes_one = True
+
     @extend_schema(request=Nothing, responses=ManagementKeyOut)
     def post(
         self, request: Request, management_key: str, organization: str | None = None

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts import access
 from accounts.access import Right
-from accounts.api.fields import Fields, Query
+from accounts.api.fields import Fields, Query, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from accounts.members import add_member, change_role, remove_member
@@ -40,7 +40,7 @@ class MemberChange(Fields):
 
 class MemberQuery(Query):
     role = serializers.ChoiceField(Membership.Role.choices, required=False)
-    email = serializers.CharField(max_length=254, required=False)
+    email = Text(max_length=254, required=False)
     left = serializers.BooleanField(default=False, help_text="Those who have left, instead.")
 
 

@@ -13,9 +13,10 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.access import Right
 from accounts.api.authentication import key_of, person_of
-from accounts.api.fields import Fields, Nothing, Query, SlugText
+from accounts.api.fields import Fields, Nothing, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View
+from accounts.ending import delete_suspended
 from accounts.models import Organization
 from accounts.organizations import (
     change_organization,
@@ -42,18 +43,18 @@ class OrganizationOut(serializers.ModelSerializer[Organization]):
 
 class OrganizationIn(Fields):
     slug = SlugText()
-    name = serializers.CharField(max_length=100)
-    time_zone = serializers.CharField(max_length=64, default="UTC", help_text="Europe/Berlin")
+    name = Text(max_length=100)
+    time_zone = Text(max_length=64, default="UTC", help_text="Europe/Berlin")
 
 
 class OrganizationChange(Fields):
-    name = serializers.CharField(max_length=100, required=False)
-    time_zone = serializers.CharField(max_length=64, required=False)
+    name = Text(max_length=100, required=False)
+    time_zone = Text(max_length=64, required=False)
     hang_up = serializers.ChoiceField(Organization.HangUp.choices, required=False)
 
 
 class Suspension(Fields):
-    reason = serializers.CharField(max_length=200, allow_blank=True, default="")
+    reason = Text(max_length=200, allow_blank=True, default="")
 
 
 class OrganizationQuery(Query):
@@ -99,6 +100,17 @@ class OneOrganization(View):
             change_organization(self.organization, changes)
         return self.answer(self.show())
 
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, organization: str) -> Response:
+        """End it for good (operators). It has to be suspended first."""
+        self.enter(organization, Right.SEE_ORGANIZATION)
+        self.enter_platform()
+        with self.writing():
+            self.organization.refresh_from_db()
+            self.require_match(self.show())
+            delete_suspended(self.organization)
+        return Response(status=204)
+
     def show(self) -> dict[str, Any]:
         shown: dict[str, Any] = show_organizations(self, [self.organization])[0]
         return shown
@@ -106,6 +118,7 @@ class OneOrganization(View):
 
 class Suspend(OneOrganization):
     http_method_names = ["post", "options"]
+    changes_one = True
 
     @extend_schema(request=Suspension, responses=OrganizationOut)
     def post(self, request: Request, organization: str) -> Response:
@@ -121,6 +134,7 @@ class Suspend(OneOrganization):
 
 class Resume(OneOrganization):
     http_method_names = ["post", "options"]
+    changes_one = True
 
     @extend_schema(request=Nothing, responses=OrganizationOut)
     def post(self, request: Request, organization: str) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError as ModelValidationError
@@ -35,6 +36,7 @@ def answer_page(
     return Response({"items": show(page), "next": more})
 
 
+@cache
 def page_of(serializer: type[serializers.BaseSerializer[Any]]) -> Any:
     """Return the schema of a page of these."""
     name = serializer.__name__.removesuffix("Out")

@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Right
-from accounts.api.fields import Fields, Nothing, Query, SlugText
+from accounts.api.fields import Fields, Nothing, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from accounts.models import Project
-from accounts.organizations import archive_project, make_project, rename_project
+from accounts.organizations import archive_project, make_project, rename_project, unarchive_project
 
 
 class ProjectOut(serializers.ModelSerializer[Project]):
@@ -26,11 +26,11 @@ class ProjectOut(serializers.ModelSerializer[Project]):
 
 class ProjectIn(Fields):
     slug = SlugText()
-    name = serializers.CharField(max_length=100)
+    name = Text(max_length=100)
 
 
 class ProjectChange(Fields):
-    name = serializers.CharField(max_length=100, required=False)
+    name = Text(max_length=100, required=False)
 
 
 class ProjectQuery(Query):
@@ -79,6 +79,7 @@ class OneProject(View):
 
 class Archive(OneProject):
     http_method_names = ["post", "options"]
+    changes_one = True
 
     @extend_schema(request=Nothing, responses=ProjectOut)
     def post(self, request: Request, organization: str, project: str) -> Response:
@@ -88,8 +89,21 @@ class Archive(OneProject):
         with self.writing():
             found = self.find(project)
             self.require_match(show_projects([found])[0])
-            archive_project(found)
+            self.change(found)
         return self.answer(show_projects([found])[0])
+
+    def change(self, project: Project) -> None:
+        archive_project(project)
+
+
+class Unarchive(Archive):
+    @extend_schema(request=Nothing, responses=ProjectOut)
+    def post(self, request: Request, organization: str, project: str) -> Response:
+        """Let its keys call again, but for those that were disabled or revoked."""
+        return super().post(request, organization, project)
+
+    def change(self, project: Project) -> None:
+        unarchive_project(project)
 
 
 def show_projects(projects: Sequence[Project]) -> list[Any]:

@@ -31,7 +31,7 @@ from accounts.api.authentication import (
     key_of,
     person_of,
 )
-from accounts.api.errors import PreconditionFailed, request_id_of
+from accounts.api.errors import LengthRequired, PreconditionFailed, request_id_of
 from accounts.api.fields import Fields, Negotiation, Nothing, StrictParser, read
 from accounts.audit import acting, client_address
 from accounts.changes import wait_for_turn
@@ -51,6 +51,8 @@ class View(APIView):
 
     standing: Standing
     organization: Organization
+    # Whether a POST here changes one object that exists, and so compares If-Match.
+    changes_one = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with ExitStack() as self._acting:
@@ -111,6 +113,8 @@ class View(APIView):
 
     def read(self, serializer: type[Fields] = Nothing) -> dict[str, Any]:
         """Return the body, checked."""
+        if "chunked" in self.request.headers.get("Transfer-Encoding", "").lower():
+            raise LengthRequired  # Without a length Django would take it for empty.
         return read(serializer, self.request.data)
 
     def read_query(self, serializer: type[Fields] = Nothing) -> dict[str, Any]:
@@ -141,6 +145,15 @@ class View(APIView):
         if self.request.method == "GET" and etag in {tag.strip() for tag in known.split(",")}:
             return Response(status=304, headers={"ETag": etag})
         return Response(shown, status=status, headers={"ETag": etag})
+
+
+class NothingHere(View):
+    """Whatever address no other view has: an error like any other, in the one shape."""
+
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound("There is nothing at this address; /docs/api lists what there is.")
 
 
 def find(rows: models.QuerySet[Row], **identity: Any) -> Row:

@@ -6,11 +6,12 @@ from io import StringIO
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 
 from accounts import keys
 from accounts.issuance import IssuedKey
-from accounts.models import ApiKey, AuditEvent, Project
+from accounts.models import ApiKey, AuditEvent, ManagementKey, Organization, Project, User
 
 
 def test_plain_prints_the_key_and_nothing_else(project: Project) -> None:
@@ -80,6 +81,50 @@ def test_what_a_command_changes_is_audited_with_the_system_user(issued: IssuedKe
     _run("revoke_key", issued.key.public_id)
     ApiKey.objects.update(name="renamed")
     assert AuditEvent.objects.latest("id").via == "sql"
+
+
+def test_a_management_key_is_printed_once_and_opens_the_management_api(
+    operator: User, acme: Organization
+) -> None:
+    text = _run("issue_management_key", "--name=ci", "--plain").strip()
+    asked = Client(headers={"authorization": f"Bearer {text}"}).get("/api/v1/organizations/acme")
+    assert asked.json()["role"] == "operator"
+    assert "not shown again" in _run("issue_management_key", "--name=ci", "--read-only")
+    made = ManagementKey.objects.order_by("id")
+    assert [key.scope for key in made] == ["write", "read"]
+    event = AuditEvent.objects.filter(object_kind="management_key").latest("id")
+    assert event.via == "command"
+
+
+def test_a_management_key_of_an_organization_is_its_makers(acme: Organization) -> None:
+    text = _run(
+        "issue_management_key",
+        "--name=ci",
+        "--by=Bob@example.org",
+        "--organization=acme",
+        "--plain",
+    ).strip()
+    asked = Client(headers={"authorization": f"Bearer {text}"}).get("/api/v1/organizations/acme")
+    assert asked.json()["role"] == "member"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], "by"),
+        (["--by=never@example.org"], "by"),
+        (["--by=bob@example.org"], "by"),
+        (["--by=charlie@example.org", "--organization=acme"], "by"),
+        (["--by=bob@example.org", "--organization=other"], "organization"),
+        (["--by=bob@example.org", "--organization=acme", "--expires=2001-01-01"], "expires_at"),
+    ],
+)
+def test_who_can_do_nothing_there_gets_no_management_key(
+    acme: Organization, charlie: User, arguments: list[str], names: str
+) -> None:
+    with pytest.raises(CommandError, match=f"^{names}: "):
+        _run("issue_management_key", "--name=ci", *arguments)
+    assert not ManagementKey.objects.exists()
 
 
 def _run(*arguments: str) -> str:

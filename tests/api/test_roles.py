@@ -1,0 +1,158 @@
+"""What each role may do, for every operation that there is: a new one cannot be left out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from django.db import transaction
+
+from accounts.invitations import invite
+from accounts.issuance import issue_key
+from accounts.management_keys import issue_management_key
+from accounts.models import Membership, Organization, Project, User
+from tests.api.asking import Api, key_api
+from tests.api.test_schema import operations
+
+pytestmark = pytest.mark.django_db
+
+OWNER, ADMIN, MEMBER, BILLING, VIEWER = Membership.Role.values
+OPERATOR, PROGRAM = "operator", "program"  # A program has a management key that an owner made.
+PLATFORM = frozenset({OPERATOR})
+OWNERS = PLATFORM | {OWNER}
+ADMINS = OWNERS | {ADMIN, PROGRAM}
+VIEWERS = ADMINS | {VIEWER}
+INSIDERS = VIEWERS | {MEMBER, BILLING}
+
+
+class Rule(NamedTuple):
+    """Who may ask an operation, with which body, and how they and others are answered."""
+
+    who: frozenset[str]
+    body: Any = None
+    answer: int = 200
+    otherwise: int = 403
+
+
+ONE = "/organizations/{organization}"
+KEY = f"{ONE}/keys/{{key}}"
+OUR_KEY = f"{ONE}/management-keys/{{management_key}}"
+RULES: dict[str, Rule] = {
+    "GET /organizations": Rule(INSIDERS),
+    "POST /organizations": Rule(PLATFORM, {"slug": "new", "name": "New"}, 201),
+    f"GET {ONE}": Rule(INSIDERS),
+    f"PATCH {ONE}": Rule(ADMINS, {"name": "New"}),
+    f"DELETE {ONE}": Rule(PLATFORM, answer=409),
+    f"POST {ONE}/suspend": Rule(PLATFORM, {}),
+    f"POST {ONE}/resume": Rule(PLATFORM, {}),
+    f"GET {ONE}/members": Rule(VIEWERS),
+    f"POST {ONE}/members": Rule(PLATFORM, {"email": "new@example.org"}, 201),
+    f"GET {ONE}/members/{{member}}": Rule(VIEWERS),
+    f"PATCH {ONE}/members/{{member}}": Rule(ADMINS, {"role": "viewer"}),
+    f"DELETE {ONE}/members/{{member}}": Rule(ADMINS, answer=204),
+    f"GET {ONE}/invitations": Rule(ADMINS),
+    f"POST {ONE}/invitations": Rule(ADMINS, {"email": "new@example.org"}, 201),
+    f"GET {ONE}/invitations/{{invitation}}": Rule(ADMINS),
+    f"DELETE {ONE}/invitations/{{invitation}}": Rule(ADMINS, answer=204),
+    # Nobody here was sent one; a stranger who was is in test_invitations.py.
+    "POST /invitations/accept": Rule(INSIDERS - {PROGRAM}, {"token": "never"}, 404),
+    f"GET {ONE}/projects": Rule(INSIDERS),
+    f"POST {ONE}/projects": Rule(ADMINS, {"slug": "new", "name": "New"}, 201),
+    f"GET {ONE}/projects/{{project}}": Rule(INSIDERS),
+    f"PATCH {ONE}/projects/{{project}}": Rule(ADMINS, {"name": "New"}),
+    f"POST {ONE}/projects/{{project}}/archive": Rule(ADMINS),
+    f"POST {ONE}/projects/{{project}}/unarchive": Rule(ADMINS),
+    f"GET {ONE}/keys": Rule(INSIDERS),
+    f"POST {ONE}/keys": Rule(ADMINS | {MEMBER}, {"project": "default", "name": "new"}, 201),
+    f"GET {KEY}": Rule(VIEWERS),
+    f"PATCH {KEY}": Rule(ADMINS, {"name": "new"}),
+    f"POST {KEY}/rotate": Rule(ADMINS, {}),
+    f"POST {KEY}/disable": Rule(ADMINS),
+    f"POST {KEY}/enable": Rule(ADMINS),
+    f"POST {KEY}/revoke": Rule(ADMINS, {}),
+    f"POST {ONE}/keys/bulk": Rule(ADMINS | {MEMBER}, {"action": "revoke", "ids": []}),
+    f"POST {ONE}/keys/hand-over": Rule(ADMINS, {"owner": None, "ids": []}),
+    f"GET {ONE}/management-keys": Rule(ADMINS),
+    f"POST {ONE}/management-keys": Rule(ADMINS - {PROGRAM}, {"name": "new", "scope": "read"}, 201),
+    f"GET {OUR_KEY}": Rule(ADMINS),
+    f"POST {OUR_KEY}/revoke": Rule(ADMINS),
+    "GET /management-keys": Rule(PLATFORM),
+    "POST /management-keys": Rule(PLATFORM, {"name": "new", "scope": "read"}, 201),
+    "GET /management-keys/{management_key}": Rule(PLATFORM),
+    "POST /management-keys/{management_key}/revoke": Rule(PLATFORM),
+    f"GET {ONE}/audit": Rule(ADMINS),
+    "GET /audit": Rule(PLATFORM),
+}
+# To them a service key does not exist.
+KEYLESS = {MEMBER, BILLING}
+
+
+@pytest.fixture
+def apis(acme: Organization, alice: User, operator: User) -> dict[str, Api]:
+    """The API in the hands of every role of acme: Alice owns it, others were made for this."""
+    found = {OWNER: Api(alice), OPERATOR: Api(operator), PROGRAM: key_api(alice, acme)}
+    for role in (ADMIN, MEMBER, BILLING, VIEWER):
+        user = User.objects.create_user(f"{role}@example.org")
+        Membership.objects.create(organization=acme, user=user, role=role)
+        found[role] = Api(user)
+    return found
+
+
+@pytest.fixture
+def world(
+    acme: Organization, project: Project, alice: User, operator: User, his: Membership
+) -> dict[str, str]:
+    """What the addresses name: all of it is acme's but for a management key of operators."""
+    invitation, _ = invite(acme, email="invited@example.org", role="member", invited_by=alice)
+    ours, theirs = (
+        issue_management_key(organization=whose, name="ci", scope="read", made_by=operator)
+        for whose in (acme, None)
+    )
+    return {
+        "organization": acme.slug,
+        "project": project.slug,
+        "member": str(his.pk),
+        "invitation": str(invitation.pk),
+        "key": issue_key(project=project, name="service").key.public_id,
+        "management_key": ours.key.public_id,
+        "operators_key": theirs.key.public_id,
+    }
+
+
+def test_every_operation_has_a_rule() -> None:
+    assert set(RULES) == set(operations())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_role_is_answered_as_the_rule_says(
+    name: str, world: dict[str, str], apis: dict[str, Api]
+) -> None:
+    rule = RULES[name]
+    for role, api in apis.items():
+        otherwise = 404 if KEY in name and role in KEYLESS else rule.otherwise
+        assert ask(api, name, world) == (rule.answer if role in rule.who else otherwise), role
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_nobody_gets_in_and_charlie_finds_nothing(
+    name: str, world: dict[str, str], charlies: Api, nobody: Api
+) -> None:
+    assert ask(nobody, name, world) == 401
+    if ONE in name:
+        assert ask(charlies, name, world) == 404
+    if name.count("{") > 1:  # Nor where he may do everything, in his own organization.
+        assert ask(charlies, name, {**world, "organization": "globex"}) == 404
+
+
+def ask(api: Api, name: str, world: dict[str, str]) -> int:
+    """Ask, undo whatever it did, and return how it was answered."""
+    method, _, path = name.partition(" ")
+    if ONE not in path:
+        world = {**world, "management_key": world["operators_key"]}
+    body = RULES[name].body
+    if body and "ids" in body:
+        body = {**body, "ids": [world["key"]]}
+    with transaction.atomic():
+        status = api.ask(method, path.format(**world).lstrip("/"), body).status
+        transaction.set_rollback(True)
+    return status
