@@ -21,7 +21,7 @@ from accounts.models import Organization
 from billing import models
 from billing.prices import figures_of
 from billing.pricing import PRICES, format_price, format_usd, parse_prices
-from billing.quotas import parse_quota, require_scope
+from billing.quotas import parse_quota, require_scope, show_amount, write_amount
 from billing.suspensions import acknowledge
 from billing.usage import first_id_at
 
@@ -107,11 +107,12 @@ class PriceAdmin(admin.ModelAdmin[models.Price]):
 
 
 class QuotaForm(forms.ModelForm[models.Quota]):
-    """A rule, its limit in USD. Whose and what it is of cannot be changed later."""
+    """A rule. Whose and what it is of cannot be changed later."""
 
     organization = forms.ModelChoiceField(Organization.objects.all())
     limit = forms.CharField(
-        required=False, help_text="USD. Empty counts without refusing; 0 refuses all."
+        required=False,
+        help_text="USD for cost, else a number. Empty counts without refusing; 0 refuses all.",
     )
 
     class Meta:
@@ -125,7 +126,7 @@ class QuotaForm(forms.ModelForm[models.Quota]):
         super().__init__(*args, **kwargs)
         if self.instance.pk is not None:
             limit = self.instance.limit
-            self.initial["limit"] = "" if limit is None else format_usd(limit)
+            self.initial["limit"] = "" if limit is None else write_amount(self.instance.unit, limit)
             for name in ("organization", "scope", "scope_id", "unit", "window", "model"):
                 self.fields[name].disabled = True
 
@@ -154,15 +155,15 @@ class QuotaAdmin(admin.ModelAdmin[models.Quota]):
     """A quota ends by its date; it is not deleted, as its windows are history."""
 
     form = QuotaForm
-    list_display = ("id", "organization", "scope", "scope_id", "model", "unit", "window", "usd")
+    list_display = ("id", "organization", "scope", "scope_id", "model", "unit", "window", "shown")
     list_filter = ("scope", "unit", "window", "mode")
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    @admin.display(description="limit, USD")
-    def usd(self, quota: models.Quota) -> str:
-        return "none" if quota.limit is None else format_usd(quota.limit)
+    @admin.display(description="limit")
+    def shown(self, quota: models.Quota) -> str:
+        return "none" if quota.limit is None else show_amount(quota.unit, quota.limit)
 
 
 class BoundedPaginator(Paginator[Any]):

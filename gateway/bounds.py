@@ -106,9 +106,15 @@ def largest_cap_that_fits(bound: Bound, *, price: Price, limit_ticks: int) -> in
     output_tokens = affordable_output_tokens(
         price, input_tokens=bound.input_tokens, ticks=limit_ticks
     )
-    if output_tokens is None or not bound.is_capped:
+    return None if output_tokens is None else largest_cap_within(bound, output_tokens)
+
+
+def largest_cap_within(bound: Bound, output_tokens: int) -> int | None:
+    """Return the largest output cap whose attempt writes so many tokens at most, up to its own
+    cap; None where no cap helps."""
+    if not bound.is_capped:
         return None
-    return min(output_tokens // bound.answers, bound.output_cap) or None
+    return min(max(output_tokens, 0) // bound.answers, bound.output_cap) or None
 
 
 def _find_overhead(feature: Feature, model: ModelBounds) -> int | None:

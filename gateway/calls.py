@@ -56,7 +56,8 @@ class Ended(NamedTuple):
 
 class Call(msgspec.Struct):
     """One proxied request. `at` is Unix seconds and fixes windows and prices; `started` and
-    `received` (the whole request was there) are monotonic."""
+    `received` (the whole request was there) are monotonic. `cap` is what the answer was shortened
+    to, for its quotas."""
 
     id: str
     lane: Lane
@@ -65,6 +66,7 @@ class Call(msgspec.Struct):
     started: float
     received: float
     offers: Sequence[Offer] = ()
+    cap: int | None = None
     ended: list[Ended] = msgspec.field(default_factory=list)
 
     @property

@@ -15,19 +15,16 @@ from accounts.keyring import KeyRecord
 from billing.ledger.allowances import Unavailable
 from billing.ledger.spool import SpoolFull as DiskFull
 from billing.usage import Outcome
-from gateway import bounds
 from gateway.caller import Caller, HungUp
-from gateway.calls import Attempt, Call, Offer
+from gateway.calls import Attempt, Call
 from gateway.dialects import Dialect
 from gateway.errors import (
     LedgerAway,
     PermissionDenied,
-    PriceUnknown,
     SpoolFull,
     UpstreamUnreachable,
 )
-from gateway.holding import hold_for
-from gateway.lanes import LaneRoute
+from gateway.holding import hold_for, make_offer
 from gateway.process import GatewayProcess
 from gateway.relaying import relay, settle_broken
 from gateway.upstream import UpstreamAnswer, UpstreamError
@@ -55,7 +52,7 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     lane = process.lanes.find(key, request.model, dialect, now=at)
     call = Call(caller.call_id, lane, request, at, started, received)
     call.offers = [make_offer(call, each, dialect) for each in lane.choose(process.catalog)]
-    hold = await hold_for(process, call)
+    hold = await hold_for(process, call, dialect)
     attempt = Attempt(process.ledger, call, hold)
     try:
         answer = await send(process, caller, attempt)
@@ -72,21 +69,6 @@ def require_endpoint(key: KeyRecord, endpoint: str) -> None:
     """Raise PermissionDenied where the key is for other endpoints only."""
     if key.endpoints and endpoint not in key.endpoints:
         raise PermissionDenied(f"This API key may not be used for {endpoint}.")
-
-
-def make_offer(call: Call, way: LaneRoute, dialect: Dialect) -> Offer:
-    """Write the body for one route, and bound what the attempt can cost there."""
-    request, model = call.request, call.model
-    is_limited = call.lane.is_limited
-    if way.price is None and is_limited:
-        raise PriceUnknown
-    cap = bounds.output_cap(request, model)
-    body = dialect.write_request(request, upstream_model=way.route.upstream_model, output_cap=cap)
-    bound = bounds.bound(request, size_bytes=len(body), model=model, route=way.route, cap=cap)
-    if bound.unbounded is not None and is_limited:
-        raise bound.unbounded
-    ticks = 0 if way.price is None else bounds.ticks(bound, way.price)
-    return Offer(way, body, bound, ticks)
 
 
 async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> UpstreamAnswer:

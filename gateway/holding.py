@@ -1,8 +1,14 @@
-"""What a call has to hold before it leaves, and what refuses it: a step of forwarding.py."""
+"""What a call may use on each route, what it holds of every quota, and what refuses it.
+
+A call that does not fit but would with a shorter answer is given one, where every quota in its way
+says so (`clamp`): its cap is lowered and all is worked out again.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from billing.ledger.allowances import Need, Spent, Standing, Unavailable
 from billing.ledger.core import NOT_DRAWN
@@ -11,53 +17,138 @@ from billing.ledger.windows import END
 from billing.quotas import QuotaRule
 from gateway import bounds, errors
 from gateway.calls import Call, Offer
-from gateway.errors import HoldExceedsLimit, LedgerAway, QuotaExplanation
+from gateway.dialects import Dialect
+from gateway.errors import HoldExceedsLimit, LedgerAway, PriceUnknown, QuotaExplanation
+from gateway.lanes import LaneRoute
 from gateway.process import GatewayProcess
 
 log = logging.getLogger(__name__)
 
-
-async def hold_for(process: GatewayProcess, call: Call) -> Hold:
-    """Hold the most that the call can cost in every quota, or raise what refuses it."""
-    needed = call.held_ticks
-    too_small = [rule for rule in call.rules if rule.is_drawn and 0 < (rule.limit or 0) < needed]
-    if too_small:
-        raise _exceeds(call, min(too_small, key=lambda rule: rule.limit or 0), needed)
-    needs = [Need(rule, _need(rule, needed)) for rule in call.rules]
-    try:
-        return await process.ledger.hold(needs, now=call.at, time_zone=call.key.time_zone)
-    except Spent as spent:
-        rule = spent.standing.rule
-        explanation = explain(call, rule, needed=spent.needed, standing=spent.standing)
-        raise errors.refuse_for_quota(explanation, now=call.at) from None
-    except Unavailable as away:
-        log.warning("call %s: %s", call.id, away)
-        raise LedgerAway from None
+# Others draw from the same windows meanwhile, so what fitted a moment ago may not fit any more.
+MOST_CLAMPS = 4
 
 
-def _need(rule: QuotaRule, needed: int) -> int:
-    """Return what to hold of a quota. Not even a call that costs nothing fits a limit of zero."""
-    if not rule.is_drawn:
-        return NOT_DRAWN
-    return needed if rule.limit else max(needed, 1)
+class Room(NamedTuple):
+    """What a single call may hold of a quota."""
+
+    rule: QuotaRule
+    amount: int
 
 
-def _exceeds(call: Call, rule: QuotaRule, needed: int) -> HoldExceedsLimit:
-    """Say that the call could never pass, and with which output cap it would on every route."""
-    caps = [_largest_cap(offer, rule.limit or 0) for offer in call.offers]
-    return HoldExceedsLimit(
-        explain(call, rule, needed=needed),
+def make_offer(call: Call, way: LaneRoute, dialect: Dialect) -> Offer:
+    """Write the body for one route, and bound what the attempt can use there."""
+    request, model, lane = call.request, call.model, call.lane
+    if way.price is None and lane.needs_price:
+        raise PriceUnknown
+    cap = call.cap or bounds.output_cap(request, model)
+    body = dialect.write_request(request, upstream_model=way.route.upstream_model, output_cap=cap)
+    bound = bounds.bound(request, size_bytes=len(body), model=model, route=way.route, cap=cap)
+    if bound.unbounded is not None and lane.is_strict:
+        raise bound.unbounded
+    ticks = 0 if way.price is None else bounds.ticks(bound, way.price)
+    return Offer(way, body, bound, ticks)
+
+
+async def hold_for(process: GatewayProcess, call: Call, dialect: Dialect) -> Hold:
+    """Hold what the call may use of every quota, or raise what refuses it."""
+    clamps = 0
+    while True:
+        needs, too_large = find_needs(call)
+        if too_large:
+            fit_limits(call, too_large, dialect)
+            continue
+        try:
+            return await process.ledger.hold(needs, now=call.at, time_zone=call.key.time_zone)
+        except Spent as spent:
+            room = Room(spent.standing.rule, spent.left)
+            if clamps == MOST_CLAMPS or not clamp(call, [room], dialect):
+                raise _refuse(call, spent) from None
+            clamps += 1
+        except Unavailable as away:
+            log.warning("call %s: %s", call.id, away)
+            raise LedgerAway from None
+
+
+def find_needs(call: Call) -> tuple[list[Need], list[Need]]:
+    """Return what to hold of each quota, the most that any route may use or a part of it; and of
+    these what is more than a quota allows at all.
+
+    Not even a call that uses nothing fits a limit of zero.
+    """
+    figures = _figures(call.offers)
+    needs: list[Need] = []
+    too_large: list[Need] = []
+    for rule in call.rules:
+        if not rule.is_drawn:
+            needs.append(Need(rule, NOT_DRAWN))
+            continue
+        amount = figures[rule.measure]
+        if rule.share != 1:
+            amount = -(-amount // rule.share)
+        needs.append(Need(rule, amount or int(rule.limit == 0)))
+        if amount > rule.most:
+            too_large.append(needs[-1])
+    return needs, too_large
+
+
+def _figures(offers: Sequence[Offer]) -> tuple[int, int, int, int, int]:
+    """Return the most of each measure that any route may use: see QuotaRule.measure."""
+    first = offers[0].bound
+    ticks, input_tokens, output_tokens = offers[0].ticks, first.input_tokens, first.output_tokens
+    total_tokens = input_tokens + output_tokens
+    for offer in offers[1:]:
+        bound = offer.bound
+        ticks = max(ticks, offer.ticks)
+        input_tokens = max(input_tokens, bound.input_tokens)
+        output_tokens = max(output_tokens, bound.output_tokens)
+        total_tokens = max(total_tokens, bound.input_tokens + bound.output_tokens)
+    return ticks, input_tokens, output_tokens, total_tokens, 1
+
+
+def fit_limits(call: Call, too_large: Sequence[Need], dialect: Dialect) -> None:
+    """Give a call that is larger than a whole quota a shorter answer, or raise HoldExceedsLimit."""
+    rooms = [Room(need.rule, need.rule.most) for need in too_large]
+    if clamp(call, rooms, dialect):
+        return
+    caps = [_largest_cap(call.offers, room) for room in rooms]
+    need = too_large[caps.index(min(caps))]
+    raise HoldExceedsLimit(
+        explain(call, need.rule, needed=need.amount),
         cap_field=call.request.cap_field,
         largest_cap=min(caps) or None,
     )
 
 
-def _largest_cap(offer: Offer, limit_ticks: int) -> int:
-    """Return the largest output cap that fits on this route, 0 where none does."""
-    if offer.price is None:
-        return 0
-    fitting = bounds.largest_cap_that_fits(offer.bound, price=offer.price, limit_ticks=limit_ticks)
-    return fitting or 0
+def clamp(call: Call, rooms: Sequence[Room], dialect: Dialect) -> bool:
+    """Lower the call's output cap so that it fits; False where it cannot be or a quota forbids."""
+    cap = min(_largest_cap(call.offers, room) if room.rule.clamp else 0 for room in rooms)
+    if not 0 < cap < call.offers[0].bound.output_cap:
+        return False
+    call.cap = cap
+    call.offers = [make_offer(call, offer.way, dialect) for offer in call.offers]
+    return True
+
+
+def _largest_cap(offers: Sequence[Offer], room: Room) -> int:
+    """Return the largest output cap that fits on every route, 0 where none does."""
+    return min(_largest_cap_on(offer, room) or 0 for offer in offers)
+
+
+def _largest_cap_on(offer: Offer, room: Room) -> int | None:
+    unit, most = room.rule.unit, room.amount * room.rule.share
+    if unit == "cost" and offer.price is not None:
+        return bounds.largest_cap_that_fits(offer.bound, price=offer.price, limit_ticks=most)
+    if unit == "total_tokens":
+        most -= offer.bound.input_tokens
+    elif unit != "output_tokens":
+        return None
+    return bounds.largest_cap_within(offer.bound, most)
+
+
+def _refuse(call: Call, spent: Spent) -> errors.QuotaRefused:
+    rule = spent.standing.rule
+    explanation = explain(call, rule, needed=spent.needed, standing=spent.standing)
+    return errors.refuse_for_quota(explanation, now=call.at)
 
 
 def explain(
@@ -78,6 +169,7 @@ def explain(
         name=names[rule.scope],
         unit=rule.unit,
         window=rule.window,
+        hold=rule.hold,
         limit=(rule.limit if standing is None else standing.limit) or 0,
         used=0 if standing is None else standing.used,
         held=0 if standing is None else standing.held,

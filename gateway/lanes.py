@@ -44,15 +44,16 @@ class LaneRoute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """`routes` is in the order of priority, `good_until` in Unix seconds. `is_limited` says that a
-    rule may refuse, so that nothing without a bound and a price is let through."""
+    """`routes` is in the order of priority, `good_until` in Unix seconds. A rule that may refuse
+    for cost lets nothing without a price through, a strict one nothing without a bound."""
 
     key: KeyRecord
     model: ModelRecord
     protocol: str
     endpoint: str
     rules: tuple[QuotaRule, ...]
-    is_limited: bool
+    needs_price: bool
+    is_strict: bool
     routes: tuple[LaneRoute, ...]
     good_until: float
 
@@ -116,7 +117,8 @@ class Lanes:
             protocol=dialect.protocol,
             endpoint=dialect.endpoint,
             rules=terms.rules,
-            is_limited=any(rule.is_drawn for rule in terms.rules),
+            needs_price=any(rule.is_drawn for rule in terms.rules if rule.unit == "cost"),
+            is_strict=any(rule.is_strict for rule in terms.rules),
             routes=tuple(routes),
             good_until=min([terms.until, *ends]),
         )
@@ -128,7 +130,7 @@ class Lanes:
         routes = [route for route in model.routes if route.protocol == dialect.protocol]
         if not routes:
             raise NoRoute
-        if self._suspensions and any(r.is_drawn for r in rules if r.hold == "strict"):
+        if self._suspensions and any(rule.is_strict for rule in rules):
             routes = [route for route in routes if not self._is_suspended(model, route)]
             if not routes:
                 raise RouteSuspended

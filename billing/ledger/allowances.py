@@ -239,7 +239,7 @@ class Allowances:
 
 def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
     starts_at, ends_at = period(rule.window, at, time_zone)
-    is_rate = rule.unit == "concurrency" or rule.window == "minute"
+    is_rate = rule.unit == "concurrency" or (rule.window == "minute" and rule.unit != "cost")
     return Window(
         window=-rule.id if is_rate else 0,  # What is not in PostgreSQL has no row to be found.
         is_rate=is_rate,

@@ -105,6 +105,17 @@ class Quota(models.Model):
                 condition=Q(ends_at=None),
                 name="quota_unique",
             ),
+            models.CheckConstraint(
+                condition=Q(unit="concurrency", window="none")
+                | (~Q(unit="concurrency") & ~Q(window="none")),
+                name="quota_window_of_unit",
+                violation_error_message="Concurrency has the window none, and nothing else has.",
+            ),
+            models.CheckConstraint(
+                condition=Q(clamp=False) | Q(unit__in=["cost", "output_tokens", "total_tokens"]),
+                name="quota_clamp_of_unit",
+                violation_error_message="A shorter answer saves nothing of this unit.",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from billing.quotas.book import QuotaBook
 from billing.quotas.raises import active_raises, end_raise, grant, raise_limit
-from billing.quotas.reading import QuotaFields, parse_amount, parse_quota, show_amount
+from billing.quotas.reading import QuotaFields, parse_amount, parse_quota, show_amount, write_amount
 from billing.quotas.rules import QuotaRule, Terms, make_terms
 from billing.quotas.setting import end_quota, require_scope, set_quota
 
@@ -26,4 +26,5 @@ __all__ = [
     "require_scope",
     "set_quota",
     "show_amount",
+    "write_amount",
 ]

@@ -1,7 +1,6 @@
 """What a declaration, a form or the API says of a quota, read with errors that name the field.
 
-A rule that this release does not enforce is refused here and never stored: nobody shall trust in
-a limit that nothing holds.
+What is read here is enforced: a combination that means nothing is refused and never stored.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ from accounts.errors import InvalidField
 from billing.models import Quota
 from billing.pricing import TICKS_PER_USD, format_usd, parse_usd
 
-ENFORCED_UNITS = frozenset({"cost"})
-ENFORCED_WINDOWS = frozenset({"hour", "day", "week", "month", "lifetime"})
-ENFORCED_HOLDS = frozenset({"strict"})
+# What a lower output cap saves something of.
+CLAMPED_UNITS = frozenset({"cost", "output_tokens", "total_tokens"})
 
 # Sums of limits and amounts have to stay within an int64 of ticks: 922 million USD.
 MAX_LIMIT_TICKS = 100_000_000 * TICKS_PER_USD
@@ -27,7 +25,7 @@ MAX_LIMIT_COUNT = 10**15
 
 
 class QuotaFields(msgspec.Struct, frozen=True):
-    """What a declaration or a form says of a quota, read and found to be enforced."""
+    """What a declaration or a form says of a quota, with what it leaves out."""
 
     unit: str
     limit: int | None
@@ -41,8 +39,9 @@ class QuotaFields(msgspec.Struct, frozen=True):
 def parse_quota(fields: Mapping[str, object], *, scope: str) -> QuotaFields:
     """Read a quota of a `scope`: unit, limit, window and, where given, model, mode, hold, clamp.
 
-    `limit` is USD for cost, "100.00"; None counts without refusing. Raises InvalidField, also for
-    what is not enforced yet.
+    `limit` is USD for cost, "100.00", else a whole number; None counts without refusing. Tokens
+    are bounded where `hold` is not given, all else is strict; `clamp` is on for keys and members
+    where it can help. Raises InvalidField.
     """
     if scope not in Quota.Scope.values:
         raise InvalidField("scope", f"{scope!r} is none of {', '.join(Quota.Scope.values)}")
@@ -50,29 +49,46 @@ def parse_quota(fields: Mapping[str, object], *, scope: str) -> QuotaFields:
     for name in fields:
         if name not in known:
             raise InvalidField(name, f"is none of {', '.join(known)}")
-    unit = _choose(fields, "unit", Quota.Unit.values, ENFORCED_UNITS)
+    unit = _choose(fields, "unit", Quota.Unit.values)
     if "limit" not in fields:
         raise InvalidField("limit", "is missing; write null to count without refusing")
-    clamp = fields.get("clamp", False)
-    if clamp is not False:
-        raise InvalidField(
-            "clamp",
-            "lowering a call's cap to fit is not done by this release, so it must be false"
-            if clamp is True
-            else "must be true or false",
-        )
     model = fields.get("model") or ""
     if not isinstance(model, str) or len(model) > 200:
         raise InvalidField("model", "must be the name of a model")
     return QuotaFields(
         unit=unit,
         limit=_parse_limit(unit, fields["limit"]),
-        window=_choose(fields, "window", Quota.Window.values, ENFORCED_WINDOWS),
+        window=_read_window(fields, unit),
         model=model,
         mode=_choose(fields, "mode", Quota.Mode.values, default="enforce"),
-        hold=_choose(fields, "hold", Quota.Hold.values, ENFORCED_HOLDS, default="strict"),
-        clamp=False,
+        hold=_choose(fields, "hold", Quota.Hold.values, default=_default_hold(unit)),
+        clamp=_read_clamp(fields, unit, scope),
     )
+
+
+def _read_window(fields: Mapping[str, object], unit: str) -> str:
+    """Calls at once are counted now, everything else in a period."""
+    is_now = unit == "concurrency"
+    window = _choose(fields, "window", Quota.Window.values, default="none" if is_now else None)
+    if is_now and window != "none":
+        raise InvalidField("window", f"concurrency counts what runs now: write none, not {window}")
+    if not is_now and window == "none":
+        raise InvalidField("window", f"{unit} need a period; only concurrency has none")
+    return window
+
+
+def _default_hold(unit: str) -> str:
+    return "bounded" if unit.endswith("_tokens") else "strict"
+
+
+def _read_clamp(fields: Mapping[str, object], unit: str, scope: str) -> bool:
+    can_help = unit in CLAMPED_UNITS
+    clamp = fields.get("clamp", can_help and scope in {"key", "member"})
+    if not isinstance(clamp, bool):
+        raise InvalidField("clamp", "must be true or false")
+    if clamp and not can_help:
+        raise InvalidField("clamp", f"a shorter answer saves no {unit}, so it must be false")
+    return clamp
 
 
 def parse_amount(unit: str, amount: object, *, field: str) -> int:
@@ -88,6 +104,11 @@ def parse_amount(unit: str, amount: object, *, field: str) -> int:
 def show_amount(unit: str, amount: int) -> str:
     """Write an amount of a unit for people."""
     return f"{format_usd(amount)} USD" if unit == "cost" else str(amount)
+
+
+def write_amount(unit: str, amount: int) -> str:
+    """Write an amount of a unit as parse_amount() reads it."""
+    return format_usd(amount) if unit == "cost" else str(amount)
 
 
 def find_largest_limit(unit: str) -> int:
@@ -110,21 +131,11 @@ def _parse_count(amount: object, *, field: str) -> int:
 
 
 def _choose(
-    fields: Mapping[str, object],
-    name: str,
-    options: Sequence[str],
-    enforced: frozenset[str] | None = None,
-    default: str | None = None,
+    fields: Mapping[str, object], name: str, options: Sequence[str], default: str | None = None
 ) -> str:
     value = fields.get(name, default)
     if value is None:
         raise InvalidField(name, f"is missing; write one of {', '.join(options)}")
     if not isinstance(value, str) or value not in options:
         raise InvalidField(name, f"{value!r} is none of {', '.join(options)}")
-    if enforced is not None and value not in enforced:
-        raise InvalidField(
-            name,
-            f"{value} is not enforced by this release, so such a quota is not accepted;"
-            f" what is: {', '.join(option for option in options if option in enforced)}",
-        )
     return value

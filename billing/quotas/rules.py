@@ -7,10 +7,33 @@ from collections.abc import Iterable
 
 import msgspec
 
+MEASURES = {
+    "cost": 0,
+    "input_tokens": 1,
+    "output_tokens": 2,
+    "total_tokens": 3,
+    "requests": 4,
+    "concurrency": 4,
+}
+
+# A bounded hold is this part of the most that a call may use. Each call uses so many times its hold
+# at worst, and holds stay within the limit: so that often the limit is the most that is ever used.
+EXPECTED_SHARE = 4
+
+ANY_AMOUNT = 2**62
+
 
 class QuotaRule(msgspec.Struct, frozen=True):
     """A rule as gateways keep it. `limit` is in the unit, ticks for cost, raises included; None
-    counts without refusing. Times are Unix seconds; at `changes_at` a raise ends, or the rule."""
+    counts without refusing. Times are Unix seconds; at `changes_at` a raise ends, or the rule.
+
+    Worked out once for all calls:
+    is_drawn  it can refuse; the others only count
+    measure   the place of its unit in what a call may use: ticks, input, output and total tokens,
+              and the call itself
+    share     it holds the most that a call may use divided by this, rounded up
+    most      what a single call may hold, where the limit is not 0
+    """
 
     id: int
     organization: int
@@ -26,11 +49,22 @@ class QuotaRule(msgspec.Struct, frozen=True):
     ends_at: float | None
     made_at: float
     changes_at: float | None = None
+    is_drawn: bool = False
+    measure: int = 0
+    share: int = 1
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        put = msgspec.structs.force_setattr
+        put(self, "is_drawn", self.limit is not None and self.mode == "enforce")
+        put(self, "measure", MEASURES[self.unit])
+        put(self, "share", EXPECTED_SHARE if self.hold == "bounded" else 1)
+        put(self, "most", self.limit if self.is_drawn and self.limit else ANY_AMOUNT)
 
     @property
-    def is_drawn(self) -> bool:
-        """Say whether it can refuse; the others only count."""
-        return self.limit is not None and self.mode == "enforce"
+    def is_strict(self) -> bool:
+        """Say whether it trusts in the bounds of calls."""
+        return self.is_drawn and self.hold == "strict" and self.measure != MEASURES["requests"]
 
 
 class Terms(msgspec.Struct, frozen=True):

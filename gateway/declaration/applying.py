@@ -181,7 +181,8 @@ def _write_quota(scope: _Scope, entry: QuotaEntry, report: Report) -> None:
         organization=scope.organization, scope=scope.kind, scope_id=scope.id, fields=fields
     )
     only = f" on {fields.model}" if fields.model else ""
-    label = f"quota {fields.unit} per {fields.window}{only} of {scope.label}"
+    period = "" if fields.window == "none" else f" per {fields.window}"
+    label = f"quota {fields.unit}{period}{only} of {scope.label}"
     if before is None:
         report.changes.append(f"+ {label}: limit {_show_limit(fields)}")
     elif what == "changed":

@@ -38,6 +38,11 @@ _UNITS = {
 }
 
 
+# A strict quota holds the most that a call may use, a bounded one what is expected of it.
+_NEEDED = {"strict": "needed at most", "bounded": "expected to need"}
+_COULD_USE = {"strict": "could use", "bounded": "is expected to use"}
+
+
 class QuotaExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the window that had no room. Amounts are in the quota's unit, cost in ticks.
 
@@ -57,6 +62,7 @@ class QuotaExplanation(msgspec.Struct, frozen=True, kw_only=True):
     resets_at: float | None
     time_zone: str = "UTC"
     model: str = ""
+    hold: str = "strict"
 
     @property
     def raised_by(self) -> str:
@@ -69,20 +75,21 @@ def explain(quota: QuotaExplanation) -> str:
         f"{_name_quota(quota)} has no room for this call: "
         f"limit {_show(quota, quota.limit)}, used {_show(quota, quota.used)}, "
         f"held by running calls {_show(quota, quota.held)}, "
-        f"needed at most {_show(quota, quota.needed)}. "
+        f"{_NEEDED[quota.hold]} {_show(quota, quota.needed)}. "
         f"{_show_reset(quota)} It can be raised by {quota.raised_by}."
     )
 
 
 def explain_hold(quota: QuotaExplanation, cap_field: str, largest_cap: int | None) -> str:
     """Say that the call could never pass, and what would."""
-    remedy = (
-        f"Set {cap_field} to {largest_cap} or less."
-        if largest_cap
-        else "Not even one token of output would fit: shorten the input."
-    )
+    if largest_cap:
+        remedy = f"Set {cap_field} to {largest_cap} or less."
+    elif quota.unit == "input_tokens":
+        remedy = "Shorten the input."
+    else:
+        remedy = "Not even one token of output would fit: shorten the input."
     return (
-        f"This call could use {_show(quota, quota.needed)}, more than the whole "
+        f"This call {_COULD_USE[quota.hold]} {_show(quota, quota.needed)}, more than the whole "
         f"{_name_quota(quota, article='')} of {_show(quota, quota.limit)}. {remedy} "
         f"The quota can be raised by {quota.raised_by}."
     )

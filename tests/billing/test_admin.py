@@ -95,9 +95,11 @@ def test_a_quota_is_set_in_usd_and_changed_in_place(operator: Client, project: P
     ("change", "field"),
     [
         ({"limit": "x"}, "limit"),
-        ({"unit": "requests"}, "unit"),
+        ({"unit": "requests"}, "limit"),
+        ({"unit": "requests", "limit": "5", "clamp": "on"}, "clamp"),
+        ({"unit": "concurrency", "limit": "5"}, "window"),
+        ({"window": "none"}, "window"),
         ({"scope": "key"}, "scope_id"),
-        ({"clamp": "on"}, "clamp"),
     ],
 )
 def test_a_bad_quota_is_refused_at_its_field(
@@ -105,6 +107,26 @@ def test_a_bad_quota_is_refused_at_its_field(
 ) -> None:
     errors = problems(operator, "/admin/billing/quota/add/", quota_of(project, **change))
     assert list(errors) == [field]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unit": "requests", "window": "minute", "limit": "600"},
+        {"unit": "total_tokens", "window": "day", "limit": "2000000", "hold": "bounded"},
+        {"unit": "output_tokens", "window": "week", "limit": "100", "clamp": "on"},
+        {"unit": "concurrency", "window": "none", "limit": "8", "mode": "observe"},
+    ],
+)
+def test_every_kind_of_quota_can_be_set_and_looked_at_again(
+    operator: Client, project: Project, change: dict[str, str]
+) -> None:
+    assert problems(operator, "/admin/billing/quota/add/", quota_of(project, **change)) == {}
+    quota = models.Quota.objects.get()
+    assert quota.limit == int(change["limit"])
+    page = operator.get(f"/admin/billing/quota/{quota.pk}/change/").content
+    assert f'value="{change["limit"]}"'.encode() in page
+    assert operator.get("/admin/billing/quota/").status_code == 200
 
 
 def test_a_quota_without_a_limit_counts(operator: Client, project: Project) -> None:

@@ -94,7 +94,7 @@ class World:
             organization=self.organization.pk,
             scope=scope,
             limit=limit,
-            **{"scope_id": ids[scope], "unit": "cost", "window": "lifetime", **fields},
+            **{"scope_id": ids.get(scope), "unit": "cost", "window": "lifetime", **fields},
         )
 
 

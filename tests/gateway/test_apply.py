@@ -54,7 +54,11 @@ organizations:
         quotas:
           - {unit: cost, limit: "5.00", window: month, mode: enforce, hold: strict, clamp: false}
           - {unit: cost, limit: null, window: day, model: gpt-4o}
-        keys: [{name: ci, quotas: [{unit: cost, limit: "1.00", window: lifetime}]}]
+        keys:
+          - name: ci
+            quotas:
+              - {unit: cost, limit: "1.00", window: lifetime}
+              - {unit: concurrency, limit: 4}
 """
 
 
@@ -79,6 +83,7 @@ def test_everything_that_the_file_names_is_made() -> None:
         "+ quota cost per day on gpt-4o of project acme/default: limit none",
         f"+ key ci of acme/default ({ApiKey.objects.get().public_id})",
         "+ quota cost per lifetime of key ci of acme/default: limit 1.00 USD",
+        "+ quota concurrency of key ci of acme/default: limit 4",
     ]
 
 
@@ -110,10 +115,11 @@ def test_a_quota_has_the_scope_that_it_stands_in() -> None:
     assert sorted(scopes, key=str) == sorted(
         [
             ("organization", Organization.objects.get().pk, 100 * 10**10, False, ""),
-            ("member", Membership.objects.get().pk, 20 * 10**10, False, ""),
+            ("member", Membership.objects.get().pk, 20 * 10**10, True, ""),
             ("project", project.pk, 5 * 10**10, False, ""),
             ("project", project.pk, None, False, "gpt-4o"),
-            ("key", key.pk, 10**10, False, ""),
+            ("key", key.pk, 10**10, True, ""),
+            ("key", key.pk, 4, False, ""),
         ],
         key=str,
     )

@@ -43,7 +43,7 @@ organizations:
   - slug: acme corp
     time_zone: Europe/Berln
     quotas:
-      - {unit: requests, limit: 600, window: minute}
+      - {unit: requests, limit: 600, window: none}
 """
     found = refusals(text)
     assert [line for line, _ in found] == [2, 4, 5, 6, 7, 8, 10, 11, 13]
@@ -56,7 +56,7 @@ organizations:
     assert "'2,50' is not an amount" in told[8]
     assert "'acme corp'" in told[10]
     assert told[11] == "time_zone: 'Europe/Berln' is not a time zone of the IANA database"
-    assert "not enforced" in told[13]
+    assert told[13] == "quota: window: requests need a period; only concurrency has none"
 
 
 def test_one_wrong_line_keeps_all_others_from_being_applied() -> None:
@@ -206,9 +206,9 @@ def test_another_price_from_the_same_day_on_is_refused() -> None:
     [
         ("{limit: 1, window: month}", "unit"),
         ("{unit: coast, limit: 1, window: month}", "coast"),
-        ("{unit: requests, limit: 1, window: hour}", "not enforced"),
-        ("{unit: cost, limit: 1, window: minute}", "not enforced"),
-        ("{unit: cost, limit: 1, window: month, hold: bounded}", "not enforced"),
+        ("{unit: requests, limit: 1.5, window: hour}", "must be a whole number"),
+        ("{unit: concurrency, limit: 1, window: day}", "write none, not day"),
+        ("{unit: requests, limit: 1, window: day, clamp: true}", "must be false"),
         ("{unit: cost, window: month}", "limit"),
         ("{unit: cost, limit: -1, window: month}", "negative"),
         ("{unit: cost, limit: 1, window: month, model: gpt-9}", "'gpt-9' is neither in this file"),
