@@ -2,7 +2,8 @@
 
 Cancelling a coroutine that awaits psycopg takes 10 s while the server is stopped: psycopg asks the
 server to cancel and waits for the answer. So nothing here cancels. A connection that takes too long
-is severed, and whoever awaits it gets psycopg.OperationalError in the same instant.
+is severed, and whoever awaits it gets psycopg.OperationalError in the same instant. The server has
+its own bounds on us: a process that is stopped in a transaction must not keep its locks.
 """
 
 from __future__ import annotations
@@ -26,19 +27,28 @@ BOUNDS: dict[str, str | int] = {
     "tcp_user_timeout": 5000,
 }
 
+# Between statements, and as a whole: the last one also counts while a pipeline waits for its end,
+# and PostgreSQL has it since 17.
+_SET_BOUNDS = """
+    SELECT set_config(name, CASE name WHEN 'transaction_timeout' THEN %s ELSE %s END, false)
+    FROM pg_settings WHERE name IN
+        ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
+
 
 async def connect(
     conninfo: str, *, application_name: str, statement_timeout_seconds: int
 ) -> psycopg.AsyncConnection:
-    """Open a connection in about two seconds or raise psycopg.OperationalError."""
+    """Open a connection in about two seconds or raise psycopg.OperationalError.
+
+    A transaction may take as long as two statements.
+    """
     bounded = psycopg.conninfo.make_conninfo(conninfo, application_name=application_name, **BOUNDS)
     connection = await psycopg.AsyncConnection.connect(bounded, autocommit=True)
     try:
         with severed_after(connection, 2):
-            await connection.execute(
-                "SELECT set_config('statement_timeout', %s, false)",
-                (f"{statement_timeout_seconds}s",),
-            )
+            bounds = (f"{2 * statement_timeout_seconds}s", f"{statement_timeout_seconds}s")
+            await connection.execute(_SET_BOUNDS, bounds)
     except BaseException:
         await connection.close()
         raise

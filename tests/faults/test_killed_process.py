@@ -58,6 +58,8 @@ def test_a_budget_is_kept_to_while_processes_die(parts: Parts, seed: int, note: 
     gateway = parts.serve(workers=WORKERS)
     load = Load([gateway.url], [keys["spender"]], MIXED, seed)
     kill_during(parts, load, gateway, kills=2)
+    parts.until(lambda: len(gateway.worker_pids()) == WORKERS)
+    load.burst(CALLS)
     assert load.count()["insufficient_quota"] > 0
     assert_books_agree(parts, load, note)
 
