@@ -71,7 +71,7 @@ def bound(
 
     Input: a token stands for at least one byte of text, and every message brings more bytes of
     JSON than tokens of its template; a part that is not text adds what the model declares for it.
-    The context window bounds the input as well, for a provider refuses or cuts what does not fit.
+    The context window bounds each prompt as well, as a provider refuses or cuts what does not fit.
     Output: the cap for each answer; where the cap leaves reasoning out, only the context window.
     """
     cap = output_cap(request, model) if cap is None else cap
@@ -84,7 +84,7 @@ def bound(
         input_tokens += model.context_window if overhead is None else overhead
     longest = cap if route.cap_bounds_reasoning else model.context_window
     return Bound(
-        input_tokens=min(input_tokens, model.context_window),
+        input_tokens=min(input_tokens, model.context_window * request.prompts),
         output_tokens=longest * request.answers,
         output_cap=cap,
         answers=request.answers,
@@ -101,7 +101,8 @@ def ticks(bound: Bound, price: Price) -> int:
 def largest_cap_that_fits(bound: Bound, *, price: Price, limit_ticks: int) -> int | None:
     """Return the largest output cap whose attempt costs `limit_ticks` at most, up to its own cap.
 
-    None where no cap helps: one token is too much already, or the cap does not bound the output.
+    None where no cap helps: one token is too much already, the cap does not bound the output, or
+    there is none.
     """
     output_tokens = affordable_output_tokens(
         price, input_tokens=bound.input_tokens, ticks=limit_ticks
@@ -112,7 +113,7 @@ def largest_cap_that_fits(bound: Bound, *, price: Price, limit_ticks: int) -> in
 def largest_cap_within(bound: Bound, output_tokens: int) -> int | None:
     """Return the largest output cap whose attempt writes so many tokens at most, up to its own
     cap; None where no cap helps."""
-    if not bound.is_capped:
+    if not bound.is_capped or not bound.answers:
         return None
     return min(max(output_tokens, 0) // bound.answers, bound.output_cap) or None
 

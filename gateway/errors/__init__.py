@@ -5,7 +5,7 @@ foreign.py turns a provider's answers into these. Pure: neither Django nor an HT
 
 from gateway.errors.foreign import read_refusal, read_retry_after, read_stream_error, redact
 from gateway.errors.quota import QuotaExplanation
-from gateway.errors.rendering import anthropic_body, error_headers, openai_body
+from gateway.errors.rendering import anthropic_body, error_headers, openai_body, openai_error
 from gateway.errors.tree import (
     BadRequest,
     EncodedBody,
@@ -72,6 +72,7 @@ __all__ = [
     "anthropic_body",
     "error_headers",
     "openai_body",
+    "openai_error",
     "read_refusal",
     "read_retry_after",
     "read_stream_error",

@@ -36,13 +36,18 @@ _encode = msgspec.json.Encoder().encode
 
 def openai_body(error: GatewayError, call_id: str) -> bytes:
     """`{"error": {message, type, param, code}}`, on one line, so that a stream can carry it."""
+    return _encode({"error": openai_error(error, call_id), "request_id": call_id})
+
+
+def openai_error(error: GatewayError, call_id: str) -> dict[str, object]:
+    """What stands in `error`, for events that carry it in their own way."""
     fields = {
         "message": _write_message(error, call_id),
         "type": _choose_openai_type(error),
         "param": error.field,
         "code": error.code,
     }
-    return _encode({"error": fields | _write_quota(error), "request_id": call_id})
+    return fields | _write_quota(error)
 
 
 def anthropic_body(error: GatewayError, call_id: str) -> bytes:

@@ -54,12 +54,14 @@ class Feature(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What any dialect's request says about cost and routing.
 
-    `output_cap` is the most output tokens that the caller asked for, for each of `answers`;
-    `cap_field` the name under which it was, or would be, said. `size_bytes` is the body as sent.
+    `output_cap` is the most output tokens that the caller asked for, for each of `answers`, of
+    which there are none where only input is used; `cap_field` the name under which it was, or would
+    be, said. Each of `prompts` may fill a context window. `size_bytes` is the body as sent.
     """
 
     model: str
     stream: bool
+    prompts: int = 1
     answers: int
     output_cap: int | None
     cap_field: str

@@ -1,6 +1,7 @@
-"""Usage of every provider, sorted into disjoint buckets: the golden cases in usage/*.json."""
+"""Usage of every provider, in disjoint buckets and at its price: the cases in usage/*.json."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.pricing import cost_ticks, make_price
 from billing.usage import Usage
-from gateway.protocols import anthropic_messages, openai_chat
-from gateway.protocols.form import Metered
+from gateway.protocols import (
+    anthropic_messages,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
+from gateway.protocols.form import Answer, Metered
 from gateway.protocols.usage import Contradiction, Counts, sort_counts
 from tests.wire import messages
 from tests.wire.making import compact, relay
@@ -23,13 +30,25 @@ CASES = [
 ]
 
 
+# In ticks a token, by the names of prices; what has none costs as input or output does.
+PRICES = {
+    provider: make_price(
+        id=1, model="m", provider=provider, effective_from=0, ticks=ticks, tiers=[]
+    )
+    for provider, ticks in json.loads((FOLDER.parent / "prices.json").read_text()).items()
+}
+READERS: dict[str, Callable[[bytes], Answer]] = {
+    "anthropic": anthropic_messages.read_answer,
+    "responses": openai_responses.read_answer,
+    "embeddings": openai_embeddings.read_answer,
+}
+
+
 def meter(provider: str, case: dict[str, Any]) -> Metered:
     """Have the dialect of the provider read the case, as a whole answer or as a stream."""
-    if provider != "anthropic":
-        return openai_chat.read_answer(compact({"choices": [], "usage": case["usage"]})).metered
     if "usage" in case:
-        answer = compact({"content": [], "usage": case["usage"]})
-        return anthropic_messages.read_answer(answer).metered
+        read = READERS.get(provider, openai_chat.read_answer)
+        return read(compact({"id": "a", "usage": case["usage"]})).metered
     stream = messages.make_stream()
     deltas = [messages.finish(usage if usage else {}) for usage in case["deltas"]]
     relay(stream, messages.start(case["start"]), *deltas, messages.STOP)
@@ -48,6 +67,7 @@ def test_what_a_provider_says_lands_in_disjoint_buckets(
         assert metered.usage == Usage(**case["buckets"])
         assert metered.fault is None
         assert metered.reported_cost_ticks == case.get("ticks")
+        assert cost_ticks(PRICES[provider], metered.usage) == case["cost"]
 
 
 counts = st.builds(

@@ -5,14 +5,23 @@ from typing import Any
 
 from gateway.protocols import anthropic_messages as messages
 from gateway.protocols import openai_chat as chat
-from gateway.protocols.conversation import Head
+from gateway.protocols import openai_completions as completions
+from gateway.protocols import openai_responses as responses
+from gateway.protocols.conversation import EventWriter, Head
 from gateway.protocols.sse import EventSplitter, read_data
 from gateway.protocols.translation import TranslatedStream
 from tests.wire import making
 from tests.wire import messages as making_messages
+from tests.wire import responses as making_responses
 
 CHAT_REQUEST = chat.read_request(making.body(stream=True, stream_options={"include_usage": True}))
 MESSAGES_REQUEST = messages.read_request(making_messages.body(stream=True))
+RESPONSES_REQUEST = responses.read_request(making_responses.body(stream=True))
+COMPLETION_REQUEST = completions.read_request(
+    making.compact(
+        {"model": "m", "prompt": "Hi", "stream": True, "stream_options": {"include_usage": True}}
+    )
+)
 CALL_ID = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 
 
@@ -37,6 +46,24 @@ def to_chat(*, wants_usage: bool = True) -> TranslatedStream:
         messages.MessagesEventReader(names={}, call_id=CALL_ID),
         chat.ChatEventWriter(head(request)),
     )
+
+
+def _from_chat(writer: EventWriter) -> TranslatedStream:
+    return TranslatedStream(
+        making.make_stream(wants_usage=True),
+        chat.ChatEventReader(names={}, call_id=CALL_ID),
+        writer,
+    )
+
+
+def to_responses() -> TranslatedStream:
+    """A provider of chat completions, for a caller of responses."""
+    return _from_chat(responses.ResponsesEventWriter(head(RESPONSES_REQUEST)))
+
+
+def to_completion() -> TranslatedStream:
+    """A provider of chat completions, for a caller of completions."""
+    return _from_chat(completions.CompletionEventWriter(head(COMPLETION_REQUEST)))
 
 
 def read_events(sent: bytes) -> list[dict[str, Any]]:
@@ -134,3 +161,43 @@ def read_completion(sent: bytes) -> dict[str, Any]:
             message[name] = message.get(name, "") + text
     message["finish_reason"] = chunks[-1]["choices"][0]["finish_reason"]
     return {"message": message, "usage": usage}
+
+
+def read_response(sent: bytes) -> dict[str, Any]:
+    """Put a stream of responses together as OpenAI's clients do, demanding its whole grammar."""
+    events = read_events(sent)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
+    response: dict[str, Any] = events[-1]["response"]
+    assert events[-1]["type"] == f"response.{response['status']}"
+    items: list[dict[str, Any]] = []
+    pieces: list[str] = []
+    is_open = False
+    for event in events[2:-1]:
+        type_ = event["type"].removeprefix("response.")
+        if type_ == "output_item.added":
+            assert (is_open, event["output_index"]) == (False, len(items))
+            items.append(event["item"])
+            is_open, pieces = True, []
+        elif type_ == "output_item.done":
+            assert items[-1]["id"] == event["item"]["id"]
+            items[-1] = event["item"]
+            is_open = False
+        elif type_.endswith(".delta"):
+            pieces.append(event["delta"])
+        elif type_ in _DONE:
+            assert event[_DONE[type_]] == ("".join(pieces) or _EMPTY.get(type_, ""))
+        assert event.get("item_id", items[-1]["id"]) == items[-1]["id"]
+        assert event["output_index"] == len(items) - 1
+    assert not is_open
+    assert response["output"] == items
+    return response
+
+
+_DONE = {
+    "output_text.done": "text",
+    "refusal.done": "refusal",
+    "reasoning_summary_text.done": "text",
+    "function_call_arguments.done": "arguments",
+}
+_EMPTY = {"function_call_arguments.done": "{}"}

@@ -125,10 +125,15 @@ def write_request(
     members: dict[str, Any] = request.members | {"model": upstream_model}
     _put_cap(members, request, output_cap, cap_field)
     if request.stream and not request.wants_usage:
-        sent = request.members.get("stream_options", ABSENT)
-        options = {} if is_null(sent) else _object.decode(sent)
-        members["stream_options"] = options | {"include_usage": True}
+        members["stream_options"] = ask_for_usage(request.members)
     return encode_members(members)
+
+
+def ask_for_usage(members: Members) -> dict[str, Any]:
+    """Return the stream options of a request, with usage in them."""
+    sent = members.get("stream_options", ABSENT)
+    options = {} if is_null(sent) else _object.decode(sent)
+    return options | {"include_usage": True}
 
 
 def _put_cap(

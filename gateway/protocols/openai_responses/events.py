@@ -1,0 +1,180 @@
+"""Streams of the Responses API, written from the one form's events. Pure.
+
+Every part of the answer is an item of its own: reasoning, a message with one part, or a call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from billing.usage import Usage
+from gateway.errors import UpstreamError
+from gateway.protocols.blocks import Added, Block, BlockKind, Closed, Opened, Sequence, Step
+from gateway.protocols.conversation import (
+    Answered,
+    Event,
+    Finished,
+    Head,
+    Refusal,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+)
+from gateway.protocols.openai_responses.replies import (
+    Item,
+    item_id,
+    text_part,
+    write_item,
+    write_response,
+)
+from gateway.protocols.openai_responses.stream import write_error
+
+
+class ResponsesEventWriter:
+    """Writes a stream. The last event holds the whole response, with its usage."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._sequence = Sequence()
+        self._number = 0
+        self._output: list[Item] = []
+        self._finished = Finished(Stop.END)
+
+    def begin(self, usage: Usage | None) -> bytes:
+        response = write_response(self._head, stop=None, output=[], usage=None)
+        created = self._write("response.created", response=response)
+        return created + self._write("response.in_progress", response=response)
+
+    def write(self, event: Event) -> bytes:
+        if isinstance(event, Finished):
+            self._finished = event
+        return self._write_steps(self._sequence.take(event))
+
+    def end(self, usage: Usage | None) -> bytes:
+        told = self._write_steps(self._sequence.end())
+        response = write_response(
+            self._head, stop=self._finished.stop, output=self._output, usage=usage
+        )
+        return told + self._write(f"response.{response['status']}", response=response)
+
+    def fail(self, error: UpstreamError) -> bytes:
+        return write_error(error, self._head.call_id, self._number)
+
+    def _write(self, type_: str, **fields: Any) -> bytes:
+        event = {"type": type_, "sequence_number": self._number, **fields}
+        self._number += 1
+        return b"event: %b\ndata: %b\n\n" % (type_.encode(), msgspec.json.encode(event))
+
+    def _write_steps(self, steps: list[Step]) -> bytes:
+        return b"".join(map(self._write_step, steps))
+
+    def _write_step(self, step: Step) -> bytes:
+        match step:
+            case Opened(block=block):
+                return self._open(block)
+            case Added(block=block, text=text):
+                return self._add(block, text)
+            case Closed(block=block):
+                return self._close(block)
+
+    def _open(self, block: Block) -> bytes:
+        item = write_item(_EMPTY[block.kind], self._head.call_id, block.index)
+        if block.kind is BlockKind.CALL:
+            item |= {"call_id": block.id, "name": block.name, "arguments": ""}
+        begun = item | _BEGUN.get(item["type"], {})
+        told = self._write("response.output_item.added", output_index=block.index, item=begun)
+        match block.kind:
+            case BlockKind.TEXT | BlockKind.REFUSAL:
+                place = self._place(block, content_index=0)
+                return told + self._write(
+                    "response.content_part.added", **place, part=item["content"][0]
+                )
+            case BlockKind.THINKING:
+                place = self._place(block, summary_index=0)
+                part = {"type": "summary_text", "text": ""}
+                return told + self._write(
+                    "response.reasoning_summary_part.added", **place, part=part
+                )
+        return told
+
+    def _add(self, block: Block, text: str) -> bytes:
+        match block.kind:
+            case BlockKind.TEXT:
+                place = self._place(block, content_index=0)
+                return self._write("response.output_text.delta", **place, delta=text, logprobs=[])
+            case BlockKind.REFUSAL:
+                place = self._place(block, content_index=0)
+                return self._write("response.refusal.delta", **place, delta=text)
+            case BlockKind.THINKING:
+                place = self._place(block, summary_index=0)
+                return self._write("response.reasoning_summary_text.delta", **place, delta=text)
+            case BlockKind.CALL:
+                place = self._place(block)
+                return self._write("response.function_call_arguments.delta", **place, delta=text)
+
+    def _close(self, block: Block) -> bytes:
+        item = write_item(_read_block(block), self._head.call_id, block.index)
+        self._output.append(item)
+        told = self._write_done(block, item)
+        return told + self._write("response.output_item.done", output_index=block.index, item=item)
+
+    def _write_done(self, block: Block, item: Item) -> bytes:
+        text = block.text
+        match block.kind:
+            case BlockKind.TEXT:
+                place = self._place(block, content_index=0)
+                done = self._write("response.output_text.done", **place, text=text, logprobs=[])
+                return done + self._write(
+                    "response.content_part.done", **place, part=text_part(text)
+                )
+            case BlockKind.REFUSAL:
+                place = self._place(block, content_index=0)
+                done = self._write("response.refusal.done", **place, refusal=text)
+                part = item["content"][0]
+                return done + self._write("response.content_part.done", **place, part=part)
+            case BlockKind.THINKING:
+                place = self._place(block, summary_index=0)
+                done = self._write("response.reasoning_summary_text.done", **place, text=text)
+                part = {"type": "summary_text", "text": text}
+                return done + self._write(
+                    "response.reasoning_summary_part.done", **place, part=part
+                )
+            case BlockKind.CALL:
+                return self._write(
+                    "response.function_call_arguments.done",
+                    **self._place(block),
+                    name=block.name,
+                    arguments=item["arguments"],
+                )
+
+    def _place(self, block: Block, **within: int) -> dict[str, Any]:
+        prefix = {BlockKind.THINKING: "rs", BlockKind.CALL: "fc"}.get(block.kind, "msg")
+        id_ = item_id(prefix, self._head.call_id, block.index)
+        return {"item_id": id_, "output_index": block.index, **within}
+
+
+_EMPTY: dict[BlockKind, Answered] = {
+    BlockKind.TEXT: Text(""),
+    BlockKind.REFUSAL: Refusal(""),
+    BlockKind.THINKING: Thinking(""),
+    BlockKind.CALL: ToolCall("", "", ""),
+}
+_BEGUN: dict[str, Item] = {
+    "message": {"content": [], "status": "in_progress"},
+    "function_call": {"status": "in_progress"},
+}
+
+
+def _read_block(block: Block) -> Answered:
+    match block.kind:
+        case BlockKind.TEXT:
+            return Text(block.text)
+        case BlockKind.REFUSAL:
+            return Refusal(block.text)
+        case BlockKind.THINKING:
+            return Thinking(block.text, block.signature)
+        case BlockKind.CALL:
+            return ToolCall(block.id, block.name, block.text)
