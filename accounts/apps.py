@@ -12,6 +12,7 @@ from django.db import connections
 
 class AccountsConfig(AppConfig):
     name = "accounts"
+    verbose_name = "Who may call"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -205,6 +205,7 @@ class ApiKey(models.Model):
 
     class Meta:
         db_table = "api_key"
+        verbose_name = "API key"
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
@@ -328,6 +329,8 @@ class ChangeLog(models.Model):
 
     class Meta:
         db_table = "change_log"
+        verbose_name = "change"
+        verbose_name_plural = "change log"
 
     def __str__(self) -> str:
         return f"{self.seq} {self.kind} {self.object_id}"
@@ -352,7 +355,8 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=["organization", "-id"], name="audit_by_organization"),
             models.Index(fields=["object_kind", "object_id", "-id"], name="audit_by_object"),
+            models.Index(fields=["actor", "-id"], name="audit_by_actor"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.at} {self.actor} {self.action} {self.object_kind} {self.object_id}"
+        return f"{self.at:%Y-%m-%d %H:%M} {self.action} of {self.object_kind} {self.object_id}"

@@ -124,6 +124,13 @@ def find_missing_triggers(connection: BaseDatabaseWrapper) -> list[str]:
     ]
 
 
+def list_watched(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return the tables whose changes are audited, by name."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ENABLED_TRIGGERS)
+        return sorted(table for table, name in cursor.fetchall() if name == "tollgate_watch")
+
+
 _ENABLED_TRIGGERS = """
 SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from accounts.admin.pages import ReadOnlyAdmin
 from accounts.errors import InvalidField
 from accounts.models import Organization
 from billing import models
@@ -25,7 +25,6 @@ from billing.quotas import parse_quota, require_scope, show_amount, write_amount
 from billing.suspensions import acknowledge
 from billing.usage import first_id_at
 
-COUNTED_ROWS = 10_000
 ATTEMPTS_MS = 24 * 3600 * 1000  # No call goes on trying for longer.
 
 
@@ -164,33 +163,6 @@ class QuotaAdmin(admin.ModelAdmin[models.Quota]):
     @admin.display(description="limit")
     def shown(self, quota: models.Quota) -> str:
         return "none" if quota.limit is None else show_amount(quota.unit, quota.limit)
-
-
-class BoundedPaginator(Paginator[Any]):
-    """Counts no further than a person turns pages."""
-
-    @property
-    def count(self) -> int:
-        rows = cast(QuerySet[Any], self.object_list)
-        return rows[:COUNTED_ROWS].count()
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Shows rows, newest first, and offers nothing else."""
-
-    ordering = ("-pk",)
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(models.QuotaWindow)

@@ -13,6 +13,7 @@ from django.db.models.signals import post_migrate
 
 class BillingConfig(AppConfig):
     name = "billing"
+    verbose_name = "Used, allowed, charged"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

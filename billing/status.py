@@ -108,6 +108,10 @@ class RouteHealth(NamedTuple):
     def failed_share(self) -> float:
         return self.failed / self.attempts if self.attempts else 0.0
 
+    @property
+    def failed_percent(self) -> str:
+        return f"{100 * self.failed_share:.1f} %"
+
 
 _SUMS = "ARRAY[{}]".format(", ".join(f"sum({{0}}[{n}])::bigint" for n in range(1, BINS + 1)))
 _ROUTES = f"""

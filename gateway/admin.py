@@ -1,18 +1,26 @@
 """Where calls go, for operators: providers with their credential, models with their routes.
 
 A credential goes in through a form and never comes out: it is sealed before it is stored, and no
-page shows any of it. Prices and quotas are billing's.
+page shows any of it. Prices and quotas are billing's. The test of a provider is probing.py's.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_POST
 
 from gateway.credentials import check_secret, seal
 from gateway.models import Model, Provider, Route
+from gateway.probing import probe
 from gateway.upstream import check_base_url
 
 
@@ -52,6 +60,7 @@ class ProviderForm(forms.ModelForm[Provider]):
 @admin.register(Provider)
 class ProviderAdmin(admin.ModelAdmin[Provider]):
     form = ProviderForm
+    change_form_template = "operators/provider.html"
     list_display = ("name", "protocol", "base_url", "enabled", "credential_set_at")
     list_filter = ("protocol", "enabled")
     search_fields = ("name", "base_url")
@@ -70,6 +79,43 @@ class ProviderAdmin(admin.ModelAdmin[Provider]):
         text = form.cleaned_data["credential"]
         if text:
             obj.credentials.create(sealed=seal(text), source="admin")
+
+    def get_urls(self) -> list[URLPattern]:
+        ask = self.admin_site.admin_view(require_POST(self.ask_provider))
+        return [path("<int:pk>/test/", ask, name="gateway_provider_test"), *super().get_urls()]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        shown = {"upstream_models": _upstream_models(object_id), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, shown)
+
+    def ask_provider(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Make one small real call to the provider and show what came of it."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        provider = get_object_or_404(Provider, pk=pk)
+        asked = request.POST.get("upstream_model", "").strip()[:200]
+        known = _upstream_models(pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Test of {provider}",
+            "original": provider,
+            "upstream_models": known,
+            "probe": probe(provider, asked) if asked else None,
+        }
+        return TemplateResponse(request, "operators/provider_test.html", context)
+
+
+def _upstream_models(provider: str | int) -> list[str]:
+    """Return what a provider's routes ask it for, those that are enabled first."""
+    routes = Route.objects.filter(provider_id=provider).order_by("-enabled", "upstream_model")
+    return list(dict.fromkeys(routes.values_list("upstream_model", flat=True)))
 
 
 class RouteInline(admin.TabularInline[Route, Model]):

@@ -191,6 +191,7 @@ class GatewayProcess:
             version=self.configuration.version,
             fresh_seconds=round(self.freshness_seconds_left, 1),
             queue=process.settler.depth,
+            lag_seconds=round(process.settler.lag_seconds, 1),
             spool_bytes=process.spool.size_bytes,
             open_holds=process.open_holds,
             degraded=self.degraded(),

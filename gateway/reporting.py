@@ -41,6 +41,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     fresh_seconds: float
     queue: int
+    lag_seconds: float
     spool_bytes: int
     open_holds: int
     degraded: list[str]

@@ -61,6 +61,7 @@ class GatewayProcess(models.Model):
 
     class Meta:
         db_table = "gateway_process"
+        verbose_name_plural = "gateway processes"
 
     def __str__(self) -> str:
         return f"{self.id} on {self.host}"

@@ -3,7 +3,13 @@
 foreign.py turns a provider's answers into these. Pure: neither Django nor an HTTP client.
 """
 
-from gateway.errors.foreign import read_refusal, read_retry_after, read_stream_error, redact
+from gateway.errors.foreign import (
+    read_refusal,
+    read_retry_after,
+    read_stream_error,
+    redact,
+    show_to_operator,
+)
 from gateway.errors.quota import QuotaExplanation
 from gateway.errors.rendering import anthropic_body, error_headers, openai_body, openai_error
 from gateway.errors.tree import (
@@ -79,4 +85,5 @@ __all__ = [
     "redact",
     "refuse_for_quota",
     "refuse_key",
+    "show_to_operator",
 ]

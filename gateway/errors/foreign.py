@@ -149,6 +149,11 @@ def redact(text: str, *, upstream_model: str = "", model: str = "") -> str | Non
     return text if len(text) <= MAX_MESSAGE_LENGTH else text[:MAX_MESSAGE_LENGTH] + "…"
 
 
+def show_to_operator(said: bytes, *, credential: str) -> str:
+    """Return what a provider said as its operator may read it: no key in it, and no end of it."""
+    return _Told.read(said, credential).detail
+
+
 class _Told(msgspec.Struct, frozen=True):
     """What an error body says: all of it as text, and its sentence, code, type and field."""
 

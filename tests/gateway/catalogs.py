@@ -16,9 +16,9 @@ from gateway.routing import Catalog, ModelRecord
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
-def add_provider(name: str) -> Provider:
+def add_provider(name: str, base_url: str = "") -> Provider:
     provider = Provider.objects.create(
-        name=name, protocol="openai", base_url=f"https://api.{name}.com/v1/"
+        name=name, protocol="openai", base_url=base_url or f"https://api.{name}.com/v1/"
     )
     Credential.objects.create(provider=provider, sealed=seal(f"secret of {name}"), source="test")
     return provider

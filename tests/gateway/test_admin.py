@@ -1,5 +1,9 @@
 """The operator's pages of providers and models: a credential goes in and never comes out."""
 
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -7,6 +11,7 @@ from django.urls import reverse
 from accounts.models import AuditEvent, User
 from gateway.credentials import open_sealed
 from gateway.models import Credential, Model, Provider, Route
+from local.provider import RunningProvider, start_in_thread
 from tests.gateway.catalogs import add_model, add_provider, add_route
 
 pytestmark = pytest.mark.django_db
@@ -20,6 +25,12 @@ FIELDS = {
     "enabled": "on",
     "credential": CANARY,
 }
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[RunningProvider]:
+    with start_in_thread(pace_seconds=0.0) as running:
+        yield running
 
 
 @pytest.fixture
@@ -141,3 +152,38 @@ def test_charlie_sees_none_of_it(client: Client, charlie: User) -> None:
 
 def page(provider: Provider) -> str:
     return reverse("admin:gateway_provider_change", args=[provider.pk])
+
+
+def test_a_provider_is_tested_by_a_real_call(
+    operator: Client, demo: RunningProvider, settings: Any
+) -> None:
+    settings.UPSTREAM_ALLOWED_NETWORKS = (ipaddress.ip_network("127.0.0.0/8"),)
+    provider = add_provider("openai", base_url=f"{demo.url}/v1")
+    add_route(add_model("gpt-4o"), provider)
+    assert "Test this provider" in operator.get(page(provider)).content.decode()
+    answer = operator.post(address_of_test(provider), {"upstream_model": "gpt-4o"})
+    assert "It works." in answer.content.decode()
+    answer = operator.post(address_of_test(provider), {"upstream_model": "demo-401"})
+    text = answer.content.decode()
+    assert "It does not work" in text
+    assert "It answered 401" in text
+    assert "secret of openai" not in text
+
+
+def test_a_provider_is_tested_by_operators_only_and_by_post(
+    client: Client, charlie: User, demo: RunningProvider
+) -> None:
+    provider = add_provider("openai", base_url=f"{demo.url}/v1")
+    demo.reset_received()
+    support = User.objects.create_user("support@example.org", "password", is_staff=True)
+    client.force_login(support)
+    assert client.post(address_of_test(provider), {"upstream_model": "gpt-4o"}).status_code == 403
+    client.force_login(charlie)
+    assert client.post(address_of_test(provider), {"upstream_model": "gpt-4o"}).status_code == 302
+    client.force_login(User.objects.create_superuser("operator@example.org", "password"))
+    assert client.get(address_of_test(provider)).status_code == 405
+    assert demo.received()["requests"] == []
+
+
+def address_of_test(provider: Provider) -> str:
+    return reverse("admin:gateway_provider_test", args=[provider.pk])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,7 +17,6 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Group, Permission
 from django.core.management import get_commands, load_command_class
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.loader import MigrationLoader
@@ -27,14 +25,12 @@ from django.utils import timezone
 from accounts.apps import check_triggers
 from accounts.audit import AuditedCommand
 from accounts.changes import Follower, Subscriber
-from accounts.issuance import issue_key
-from accounts.models import AuditEvent, ChangeLog, Invitation, ManagementKey, Membership, Project
+from accounts.models import AuditEvent, ChangeLog, Project
 from accounts.triggers import Watch, watched_tables
-from billing.models import Price, Quota, QuotaRaise, RouteSuspension
 from gateway.lanes import Lanes
 from gateway.process import GatewayProcess
 from tests.calls.serving import configure
-from tests.gateway.catalogs import add_model, add_provider, add_route
+from tests.rows import make_everything
 
 # Why nobody has to be told when one of these changes.
 UNWATCHED = {
@@ -80,38 +76,8 @@ QUIET_COMMANDS = {"check_ledger", "fold_usage", "rebuild_rollups", "usage_report
 
 
 @pytest.fixture
-def everything(project: Project) -> None:
-    """One row at least in every table that is watched."""
-    alice = Membership.objects.select_related("user").get(role="owner").user
-    member = Membership.objects.get(role="member")
-    issue_key(project=project, name="ci", owner=member)
-    group = Group.objects.create(name="support")
-    permission = Permission.objects.earliest("pk")
-    group.permissions.add(permission)
-    alice.groups.add(group)
-    alice.user_permissions.add(permission)
-    ours = {"organization": project.organization}
-    ManagementKey.objects.create(
-        **ours, public_id="m" * 12, mac=b"m" * 32, pepper_version=1, made_by=alice
-    )
-    Invitation.objects.create(
-        **ours,
-        email="dave@example.org",
-        digest=b"d" * 32,
-        invited_by=alice,
-        expires_at=timezone.now(),
-    )
-    add_route(add_model("gpt-4o"), add_provider("openai"))
-    Price.objects.create(model="gpt-4o", effective_from=timezone.now(), input=1, output=1)
-    quota = Quota.objects.create(
-        organization=project.organization_id, scope="project", scope_id=project.pk, unit="cost"
-    )
-    QuotaRaise.objects.create(
-        organization=quota.organization, quota=quota, amount=1, ends_at=timezone.now()
-    )
-    RouteSuspension.objects.create(
-        model="gpt-4o", provider="openai", event_id=uuid.uuid4(), held_ticks=1, cost_ticks=2
-    )
+def everything(project: Project) -> list[str]:
+    return make_everything(project)
 
 
 def test_every_table_is_watched_or_says_why_not(db: None) -> None:
@@ -153,7 +119,7 @@ def test_what_processes_keep_in_memory_takes_its_turn_and_is_watched(
     assert kinds - logged == {"accounts_user"}
 
 
-def test_a_change_of_any_column_of_any_row_is_seen(everything: None) -> None:
+def test_a_change_of_any_column_of_any_row_is_seen(everything: list[str]) -> None:
     for table, watch in watches().items():
         seen = 0
         for column, kind in columns(table):
@@ -169,12 +135,18 @@ def test_a_change_of_any_column_of_any_row_is_seen(everything: None) -> None:
         assert seen or table == "price", f"no column of {table} could be changed"
 
 
-def test_a_row_that_comes_is_seen(everything: None) -> None:
+def test_a_row_that_comes_is_seen(everything: list[str]) -> None:
     inserts = AuditEvent.objects.filter(action="insert").values_list("object_kind", flat=True)
     assert set(watches()) - set(inserts) == set()
 
 
-def test_a_row_that_goes_is_seen(everything: None) -> None:
+def test_the_audit_holds_no_secret(everything: list[str]) -> None:
+    held = str(list(AuditEvent.objects.values_list("actor", "before", "after")))
+    assert "terraform" in held
+    assert [secret for secret in everything if secret in held] == []
+
+
+def test_a_row_that_goes_is_seen(everything: list[str]) -> None:
     # Keys first: they hold their project and owner by keys that are checked at once.
     for table in sorted(watches(), key=lambda name: name != "api_key"):
         changed = tried(f"DELETE FROM {table}", keep=True)
@@ -209,7 +181,7 @@ def test_every_way_of_writing_is_seen(project: Project, way: Callable[[], object
     assert (AuditEvent.objects.count(), ChangeLog.objects.count()) == (before[0] + 1, before[1] + 1)
 
 
-def test_no_table_that_is_watched_can_be_emptied_at_once(everything: None) -> None:
+def test_no_table_that_is_watched_can_be_emptied_at_once(everything: list[str]) -> None:
     for table in (*watches(), "audit_event"):
         with pytest.raises(IntegrityError, match="is never emptied at once"), as_in_production():
             run(f"TRUNCATE {table} CASCADE")

@@ -1,0 +1,99 @@
+"""The operators' site at /admin/: what it is called, how it is sorted, and the page of its health.
+
+Each app says in its admin.py what can be seen and done; this says where it stands. What a page
+needs comes from this origin alone, because the policy allows nothing else.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
+from kombu.exceptions import OperationalError
+
+from billing.tasks import check_ledger
+from gateway.overview import read_overview
+
+# The pages by what an operator is about; what is named nowhere stands under "Other".
+GROUPS = {
+    "Tenants": ("Organization", "Project", "Membership", "Invitation", "User", "Group"),
+    "Keys": ("ApiKey", "ManagementKey"),
+    "Providers": ("Provider", "Model", "Route", "Price", "RouteSuspension"),
+    "Limits": ("Quota", "QuotaRaise", "QuotaWindow"),
+    "Usage": ("UsageEvent", "Refusal", "Adjustment", "RejectedEvent", "SettlementConflict"),
+    "Installation": ("GatewayProcess", "AuditEvent", "ChangeLog"),
+}
+
+
+class OperatorSite(admin.AdminSite):
+    site_title = "Tollgate"
+    site_header = "Tollgate"
+    index_title = gettext_lazy("Operations")
+    site_url = None
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        own: list[URLPattern | URLResolver] = [
+            path("health/", self.admin_view(self.show_health), name="health"),
+            path(
+                "health/check-ledger/",
+                self.admin_view(require_POST(self.ask_for_check)),
+                name="check_ledger",
+            ),
+        ]
+        return own + super().get_urls()
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Sort the pages by GROUPS; the list of one app stays as Django makes it."""
+        apps = super().get_app_list(request, app_label)
+        if app_label is not None:
+            return apps
+        found = {page["object_name"]: page for app in apps for page in app["models"]}
+        groups = [
+            _group(name, [found.pop(each) for each in pages if each in found])
+            for name, pages in GROUPS.items()
+        ]
+        groups.append(_group("Other", list(found.values())))
+        return [group for group in groups if group["models"]]
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        overview = read_overview(connection, now=datetime.now(UTC))
+        return super().index(request, {"troubles": overview.troubles, **(extra_context or {})})
+
+    def show_health(self, request: HttpRequest) -> HttpResponse:
+        """Queue lag, completeness, the ledger's checks, routes and processes, on one page."""
+        context = {
+            **self.each_context(request),
+            "title": "Health",
+            "overview": read_overview(connection, now=datetime.now(UTC)),
+        }
+        return TemplateResponse(request, "operators/health.html", context)
+
+    def ask_for_check(self, request: HttpRequest) -> HttpResponse:
+        """Have a worker check the ledger now; on a large one that takes minutes."""
+        try:
+            check_ledger.apply_async(retry=False)
+        except OperationalError:
+            messages.error(request, "Redis is away, so no worker can be asked.")
+        else:
+            messages.success(request, "A worker was asked to check the ledger; reload to see it.")
+        return HttpResponseRedirect(reverse("admin:health"))
+
+
+def _group(name: str, pages: list[dict[str, Any]]) -> dict[str, Any]:
+    label = name.lower()
+    return {
+        "name": name,
+        "app_label": label,
+        "app_url": f"{reverse('admin:index')}#{label}",
+        "has_module_perms": True,
+        "models": pages,
+    }
