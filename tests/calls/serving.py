@@ -60,13 +60,15 @@ def configure(dsn: str, folder: Path, **changes: Any) -> Configuration:
 
 
 @asynccontextmanager
-async def serve(configuration: Configuration, *, key: str) -> AsyncIterator[Served]:
+async def serve(
+    configuration: Configuration, *, key: str, protocol: type[GatewayProtocol] = GatewayProtocol
+) -> AsyncIterator[Served]:
     """Run a gateway process behind the product's own server."""
     process = GatewayProcess(configuration)
     server = uvicorn.Server(
         uvicorn.Config(
             Gateway(process=process),
-            http=GatewayProtocol,
+            http=protocol,
             loop="none",
             lifespan="on",
             log_config=None,
