@@ -152,10 +152,15 @@ class UsageEvent(msgspec.Struct, kw_only=True):
 
 def new_id() -> str:
     """Return a UUIDv7 (RFC 9562) in its text form: 48 bits of milliseconds, then randomness."""
-    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | _random.getrandbits(76)
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    milliseconds = time.time_ns() // 1_000_000
+    chance = _draw_bits(74)
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of an f-string.
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        chance >> 62,
+        0x8000 | chance >> 48 & 0x3FFF,
+        chance & 0xFFFFFFFFFFFF,
+    )
 
 
 def first_id_at(unix_ms: int) -> uuid.UUID:
@@ -165,4 +170,5 @@ def first_id_at(unix_ms: int) -> uuid.UUID:
 
 # Ids need to be unique, not secret; the generator is seeded anew in a forked child.
 _random = random.Random(os.urandom(16))  # noqa: S311
+_draw_bits = _random.getrandbits
 os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(16)))

@@ -21,6 +21,13 @@ Headers = list[tuple[bytes, bytes]]
 
 # What a caller may say to the provider of its own protocol; everything else stays here.
 FORWARDED = frozenset({b"openai-beta", b"anthropic-version", b"anthropic-beta"})
+_READ = FORWARDED | {
+    b"authorization",
+    b"x-api-key",
+    b"content-length",
+    b"content-encoding",
+    b"x-forwarded-for",
+}
 
 
 class HungUp(Exception):
@@ -55,23 +62,21 @@ class Caller:
         self._offered: dict[str, Any] = extensions.get("tollgate") or {}
         self._respond: Callable[[int, bytes, bytes], bool] | None = self._offered.get("respond")
         self._on_disconnect: Callable[[Callable[[], None] | None], None] | None = None
+        # The headers that matter here, by name in the order of their coming: read once.
+        self._headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            if name in _READ:
+                self._headers.setdefault(name, []).append(value)
 
     def token(self) -> str:
         """Return the key that was presented, '' for none. Two different ones are an error."""
         found = ""
-        for name, value in self._scope["headers"]:
-            if name == b"authorization":
-                scheme, _, token = value.partition(b" ")
-                text = token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
-            elif name == b"x-api-key":
-                text = value.strip().decode("latin-1")
-            else:
-                continue
-            if found and text and text != found:
-                raise NotAuthenticated(
-                    "Two different API keys were given, in 'Authorization' and 'x-api-key'."
-                )
-            found = found or text
+        for value in self.header_values(b"authorization"):
+            scheme, _, token = value.partition(b" ")
+            if scheme == b"Bearer" or scheme.lower() == b"bearer":
+                found = _agree(found, token)
+        for value in self.header_values(b"x-api-key"):
+            found = _agree(found, value)
         return found
 
     def secrets(self) -> list[str]:
@@ -89,28 +94,30 @@ class Caller:
         return find_client(client[0] if client else None, claims, trusted_proxies)
 
     def header_values(self, name: bytes) -> list[bytes]:
-        return [value for key, value in self._scope["headers"] if key == name]
+        """Return the values of a header that is one of _READ."""
+        return self._headers.get(name, [])
 
     def forwarded(self) -> Headers:
         """Return what of the caller's headers goes on to a provider of the same protocol.
 
         One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
         """
-        found: dict[bytes, bytes] = {}
-        for name, value in self._scope["headers"]:
-            if name in FORWARDED:
-                if not value.isascii():
-                    header = name.decode()
-                    raise BadRequest(f"The header {header} is not ASCII.", header)
-                found[name] = b"%b, %b" % (found[name], value) if name in found else value
-        return list(found.items())
+        found = []
+        for name in self._headers.keys() & FORWARDED:
+            value = b", ".join(self._headers[name])
+            if not value.isascii():
+                header = name.decode()
+                raise BadRequest(f"The header {header} is not ASCII.", header)
+            found.append((name, value))
+        return found
 
     async def read_body(self, limit_bytes: int) -> bytes:
         """Read the whole body. Raises TooLarge and EncodedBody without reading on, and HungUp."""
-        for name, value in self._scope["headers"]:
-            if name == b"content-length" and int(value) > limit_bytes:
+        for length in self.header_values(b"content-length"):
+            if int(length) > limit_bytes:
                 raise TooLarge(limit_bytes)
-            if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+        for coding in self.header_values(b"content-encoding"):
+            if coding.strip().lower() not in {b"", b"identity"}:
                 raise EncodedBody
         chunks: list[bytes] = []
         size = 0
@@ -198,3 +205,13 @@ class Caller:
         self.is_gone = True
         if self._callback is not None:
             self._callback()
+
+
+def _agree(found: str, presented: bytes) -> str:
+    """Return the key that both are, or the one that there is."""
+    text = presented.strip().decode("latin-1")
+    if found and text and text != found:
+        raise NotAuthenticated(
+            "Two different API keys were given, in 'Authorization' and 'x-api-key'."
+        )
+    return found or text

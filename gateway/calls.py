@@ -208,8 +208,15 @@ class Attempt:
 
     def _use(self, usage: Usage, source: UsageSource, reported_cost: int | None) -> None:
         event = self.event
-        for bucket in Usage.__struct_fields__:
-            setattr(event, bucket, getattr(usage, bucket))
+        event.uncached_input = usage.uncached_input
+        event.cache_read = usage.cache_read
+        event.cache_write_5m = usage.cache_write_5m
+        event.cache_write_1h = usage.cache_write_1h
+        event.audio_input = usage.audio_input
+        event.image_input = usage.image_input
+        event.output = usage.output
+        event.reasoning = usage.reasoning
+        event.audio_output = usage.audio_output
         event.usage_source = source
         event.cost_ticks = self._price(usage, reported_cost)
 

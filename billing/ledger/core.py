@@ -76,14 +76,14 @@ def use(claims: Claims, amounts: Sequence[int]) -> None:
     for (account, need), amount in zip(claims, amounts, strict=True):
         if need != NOT_DRAWN:
             account.held -= need
-            account.pending += min(amount, need)
+            account.pending += amount if amount < need else need
 
 
 def post(claims: Claims, amounts: Sequence[int]) -> None:
     """The settlement of used claims is committed: the database has moved drawn to posted."""
     for (account, need), amount in zip(claims, amounts, strict=True):
         if need != NOT_DRAWN:
-            within = min(amount, need)
+            within = amount if amount < need else need
             account.pending -= within
             account.amount -= within
 

@@ -60,12 +60,21 @@ _encode = msgspec.json.Encoder().encode
 class Hold:
     """What an attempt may use, taken from the allowances of one process. Ends once."""
 
-    __slots__ = ("attempt", "claims", "is_open", "process", "rates")
+    __slots__ = ("attempt", "claims", "is_open", "needs", "process", "rates", "windows")
+
+    claims: Sequence[Claim]
+    rates: Sequence[Claim]
 
     def __init__(self, process: Process, claims: Sequence[Claim]) -> None:
         self.process = process
-        self.claims = [claim for claim in claims if not claim.account.is_rate]
-        self.rates = [claim for claim in claims if claim.account.is_rate]
+        if any(claim.account.is_rate for claim in claims):
+            self.claims = [claim for claim in claims if not claim.account.is_rate]
+            self.rates = [claim for claim in claims if claim.account.is_rate]
+        else:
+            self.claims, self.rates = claims, ()
+        # As the event has them; a window keeps its number.
+        self.windows = [claim.account.window for claim in self.claims]
+        self.needs = [claim.need for claim in self.claims]
         self.attempt = ""
         self.is_open = True
 
@@ -140,7 +149,8 @@ class Ledger:
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
         core.use(hold.claims, event.window_amounts)
-        self._use_rates(hold, event)
+        if hold.rates:
+            self._use_rates(hold, event)
         now, over = time.monotonic(), event if _is_over(hold, event) else None
         process.settler.add(
             Finished(event.id, payload, hold.claims, event.window_amounts, now, over)
@@ -236,13 +246,13 @@ class Ledger:
     def _fill(self, hold: Hold, event: UsageEvent) -> None:
         """Say in the event which windows it is held in, and what it comes to in each."""
         event.process = hold.process.id
-        event.windows = [claim.account.window for claim in hold.claims]
-        event.window_holds = [claim.need for claim in hold.claims]
-        event.window_amounts = [_amount(claim, event) for claim in hold.claims]
+        event.windows = hold.windows
+        event.window_holds = hold.needs
+        event.window_amounts = _amounts(hold.claims, event)
 
     def _use_rates(self, hold: Hold, event: UsageEvent) -> None:
         """End the claims on rates at once: nothing of theirs waits for a settlement."""
-        amounts = [_amount(claim, event) for claim in hold.rates]
+        amounts = _amounts(hold.rates, event)
         core.use(hold.rates, amounts)
         core.post(hold.rates, amounts)
         for (window, need), amount in zip(hold.rates, amounts, strict=True):
@@ -261,23 +271,32 @@ class Ledger:
         hold.process.open_holds -= 1
 
 
-def _amount(claim: Claim, event: UsageEvent) -> int:
-    """Return what an attempt comes to in a window: its hold where nothing better is known, and
+def _amounts(claims: Sequence[Claim], event: UsageEvent) -> list[int]:
+    """Return what an attempt comes to in each window: its hold where nothing better is known, and
     nothing in a number of calls at once, which only the running ones count in."""
-    unit = claim.account.rule.unit
-    if unit == "concurrency":
-        return 0
-    if event.usage_source is UsageSource.HELD and claim.need != core.NOT_DRAWN:
-        return claim.need
-    return event.amount_in(unit)
+    amounts = []
+    is_held = event.usage_source is UsageSource.HELD
+    for window, need in claims:
+        unit = window.rule.unit
+        if unit == "concurrency":
+            amounts.append(0)
+        elif is_held and need != core.NOT_DRAWN:
+            amounts.append(need)
+        elif unit == "cost":
+            amounts.append(event.cost_ticks)
+        else:
+            amounts.append(event.amount_in(unit))
+    return amounts
 
 
 def _is_over(hold: Hold, event: UsageEvent) -> bool:
     """Say whether an attempt came to more than the most that was thought possible."""
-    return event.cost_ticks > event.held_ticks or any(
-        0 <= need < amount and account.rule.hold == "strict"
-        for (account, need), amount in zip(hold.claims, event.window_amounts, strict=True)
-    )
+    if event.cost_ticks > event.held_ticks:
+        return True
+    for (window, need), amount in zip(hold.claims, event.window_amounts, strict=True):
+        if 0 <= need < amount and window.rule.hold == "strict":
+            return True
+    return False
 
 
 async def _see_off(process: Process) -> None:

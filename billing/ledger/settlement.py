@@ -71,7 +71,7 @@ post_allowances AS (
 ),
 deltas AS ({rollups.insert_deltas_sql("inserted")}),
 tag_deltas AS ({rollups.insert_tag_deltas_sql("inserted")})
-SELECT id::text FROM inserted
+SELECT CASE WHEN count(*) < %(count)s THEN coalesce(array_agg(id::text), '{{}}') END FROM inserted
 """  # noqa: S608 - the pieces are constants.
 
 _PROCESS = "SELECT ended_at IS NULL FROM gateway_process WHERE id = %s FOR SHARE"
@@ -106,17 +106,26 @@ async def _settle_batch(
     connection: AsyncConnection[Any], process: str, events: Sequence[bytes], windows: list[int]
 ) -> set[str]:
     """Insert a batch in one round trip; return the ids that had been facts already."""
-    parameters = {"events": json_array(events), "process": process, "late": False}
+    parameters = _parameters(events, process, late=False)
     async with connection.pipeline(), connection.transaction():
         alive = await connection.execute(_PROCESS, [process])
         await connection.execute(LOCK_WINDOWS, [windows])
         settled = await connection.execute(_SETTLE, parameters)
     if await alive.fetchone() != (True,):
         raise ProcessEnded(process)
-    rows = await settled.fetchall()
-    if len(rows) == len(events):
+    row = await settled.fetchone()
+    if row is None or row[0] is None:  # All were new: the usual end, and nothing to read.
         return set()
-    return {decode_event(event).id for event in events} - {row[0] for row in rows}
+    return {decode_event(event).id for event in events}.difference(row[0])
+
+
+def _parameters(events: Sequence[bytes], process: str, *, late: bool) -> dict[str, object]:
+    return {
+        "events": json_array(events),
+        "count": len(events),
+        "process": process,
+        "late": late,
+    }
 
 
 async def set_aside(connection: AsyncConnection[Any], event: bytes, error: str) -> None:
@@ -156,7 +165,7 @@ async def settle_for_ended(
     process's row and all windows; what cannot be stored is set aside, so that it can be ended."""
     if not events:
         return
-    parameters = {"events": json_array(events), "process": process, "late": True}
+    parameters = _parameters(events, process, late=True)
     try:
         async with connection.transaction():
             await connection.execute(_SETTLE, parameters)

@@ -145,7 +145,7 @@ class Spool:
 
     def _write(self, kind: bytes, attempt: str, payload: bytes) -> None:
         line = b"%08x %b %b\n" % (crc32(payload, kind[0]), kind, payload)
-        segment = self._segments[-1]
+        segment = self._segment
         written = os.write(self._fd, line)
         if written != len(line):
             # The disk filled up in the middle of the line. Take the torn part back, so that
@@ -174,7 +174,8 @@ class Spool:
             os.fdatasync(self._fd)
             os.close(self._fd)
         self._fd = fd
-        self._segments.append(_Segment(path, number))
+        self._segment = _Segment(path, number)
+        self._segments.append(self._segment)
         if len(self._segments) > MOST_SEGMENTS:
             self._carry_forward(self._segments[0])
         self._drop_settled()

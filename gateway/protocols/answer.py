@@ -60,8 +60,12 @@ def read_id(raw: Raw) -> str:
     """The upstream's id of the answer: an attribute for support, so anything odd is left out."""
     if not raw or len(raw) > MAX_ID_LENGTH:
         return NO_ID
-    text = read_text(raw)
-    return text if text.isprintable() else NO_ID
+    return clean_id(read_text(raw))
+
+
+def clean_id(text: str) -> str:
+    """Return an id as it was read, or NO_ID for what cannot be one."""
+    return text if len(text) <= MAX_ID_LENGTH and text.isprintable() else NO_ID
 
 
 def read_text(raw: Raw) -> str:

@@ -53,8 +53,9 @@ class Target:
 
     def write_head(self, headers: Pairs, size: int) -> bytes:
         """Write the head of a request with further `headers` and a body of `size` bytes."""
-        if headers:
-            _check(headers, self._names)
+        if not headers:
+            return b"%bcontent-length: %d\r\n\r\n" % (self._start, size)
+        _check(headers, self._names)
         return b"%b%bcontent-length: %d\r\n\r\n" % (self._start, _write(headers), size)
 
     def make_request(self, headers: Pairs, body: bytes) -> httpx2.Request:

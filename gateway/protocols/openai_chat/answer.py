@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.protocols.answer import Count, is_truthy, no_answer, read_counts, read_id
+from gateway.protocols.answer import (
+    Count,
+    clean_id,
+    is_truthy,
+    meter,
+    no_answer,
+    read_counts,
+    read_id,
+)
 from gateway.protocols.body import ABSENT, UNREADABLE
 from gateway.protocols.form import Answer, Metered
 from gateway.protocols.usage import Counts
@@ -45,6 +53,16 @@ class _Answer(msgspec.Struct):
     error: Raw = ABSENT
 
 
+class _UsualAnswer(msgspec.Struct):
+    """An answer as it mostly is: read in one pass, where _Answer takes one a member."""
+
+    id: str
+    choices: Raw
+    usage: _Usage
+    error: None = None
+
+
+_usual_answer = msgspec.json.Decoder(_UsualAnswer)
 _answer = msgspec.json.Decoder(_Answer)
 _usage = msgspec.json.Decoder(_Usage)
 _NO_PROMPT_DETAILS = _PromptDetails()
@@ -53,6 +71,19 @@ _NO_COMPLETION_DETAILS = _CompletionDetails()
 
 def read_answer(body: bytes) -> Answer:
     """Read the body of a 200. `is_answer` is false for garbage, HTML and an error object."""
+    try:
+        usual = _usual_answer.decode(body)
+    except UNREADABLE:
+        return _read_any_answer(body)
+    return Answer(
+        is_answer=True,
+        upstream_id=clean_id(usual.id),
+        metered=meter(_count, usual.usage),
+        output_bytes=len(usual.choices),
+    )
+
+
+def _read_any_answer(body: bytes) -> Answer:
     try:
         read = _answer.decode(body)
     except UNREADABLE:
