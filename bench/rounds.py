@@ -64,7 +64,7 @@ def load(side: Side, work: Work) -> Sample:
     body = {"model": work.model, "messages": MESSAGES, "max_tokens": 256, "stream": work.stream}
     command = [sys.executable, "-m", "bench.load", side.url + PATH]
     command += [f"--connections={work.connections}", f"--seconds={work.seconds}"]
-    command += [f"--header=authorization: Bearer {side.key}", f"--body={json.dumps(body)}"]
+    command += [f"--header=authorization: Bearer {side.key}", f"--body={write_body(body)}"]
     before = read_both(side)
     seen = json.loads(subprocess.check_output(command, timeout=work.seconds + 120))
     cpu, beside = (now - then for now, then in zip(read_both(side), before, strict=True))
@@ -72,6 +72,11 @@ def load(side: Side, work: Work) -> Sample:
         raise RuntimeError(f"{side.name} did not answer every call: {seen}")
     calls = seen["answered"]
     return Sample(seen["per_second"], seen["p50_ms"], cpu / calls * 1e6, beside / calls * 1e6)
+
+
+def write_body(body: dict[str, object]) -> str:
+    """Write JSON as the SDKs do: without spaces."""
+    return json.dumps(body, separators=(",", ":"))
 
 
 def read_both(side: Side) -> tuple[float, float]:
