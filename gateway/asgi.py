@@ -33,7 +33,7 @@ from gateway.exposition import Exposition
 from gateway.forwarding import forward
 from gateway.pages import Pages
 from gateway.process import Configuration, GatewayProcess
-from gateway.server import raise_file_limit
+from gateway.server import leave_loaded_alone, raise_file_limit
 from gateway.tracing import CALL_ID
 
 log = logging.getLogger(__name__)
@@ -187,7 +187,10 @@ class Gateway:
         try:
             if self.process is None:
                 self.process = GatewayProcess(Configuration.from_settings())
-            await self.process.start()
+                await self.process.start()
+                leave_loaded_alone()
+            else:
+                await self.process.start()
             self._exposition = Exposition(self.process)
         except Exception as error:
             log.exception("the gateway cannot start")

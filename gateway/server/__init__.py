@@ -1,9 +1,11 @@
 """The server's side of a caller's connection.
 
-`protocol` reads and limits, `refusals` says no, `files` says how many connections there can be.
+`protocol` reads and limits, `refusals` says no, `responding` writes whole answers, `files` says how
+many connections there can be, `memory` what the garbage collector looks at.
 """
 
 from gateway.server.files import raise_file_limit
+from gateway.server.memory import leave_loaded_alone
 from gateway.server.protocol import GatewayProtocol
 
-__all__ = ["GatewayProtocol", "raise_file_limit"]
+__all__ = ["GatewayProtocol", "leave_loaded_alone", "raise_file_limit"]
