@@ -105,7 +105,7 @@ def send_by_prepared_heads() -> Send:
         target = targets.get(url)
         if target is None:
             target = targets[url] = Target(url, HEADERS)
-        answer = await upstream.send(target, body=body, timeouts=timeouts)
+        answer = await upstream.send(target, request_id="bench", body=body, timeouts=timeouts)
         return answer.status, list(answer.raw_headers), answer
 
     return send

@@ -102,6 +102,8 @@ class Caller:
 
         One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
         """
+        if FORWARDED.isdisjoint(self._headers):
+            return []
         found = []
         for name in self._headers.keys() & FORWARDED:
             value = b", ".join(self._headers[name])
@@ -119,6 +121,12 @@ class Caller:
         for coding in self.header_values(b"content-encoding"):
             if coding.strip().lower() not in {b"", b"identity"}:
                 raise EncodedBody
+        take = self._offered.get("take_body")
+        whole: bytes | None = None if take is None else take()
+        if whole is not None:
+            if len(whole) > limit_bytes:
+                raise TooLarge(limit_bytes)
+            return whole
         chunks: list[bytes] = []
         size = 0
         while True:

@@ -82,7 +82,8 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
         is_streamed = attempt.call.request.stream
         answer = process.upstream.open(
             offer.way.streamed if is_streamed else offer.way.whole,
-            headers=[(b"x-client-request-id", attempt.event.id.encode()), *caller.forwarded()],
+            request_id=attempt.event.id,
+            headers=caller.forwarded(),
             body=offer.body,
             timeouts=offer.way.timeouts,
         )

@@ -25,7 +25,7 @@ from billing.usage import UsageEvent
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 BATCH = 1000
 LONGEST_PAUSE_SECONDS = 2.0
 

@@ -4,7 +4,8 @@ Time is watched by one sweep a second over all connections, so a call costs no t
 keys, models or money is known here. The application finds two things in the scope, under
 `scope["extensions"]["tollgate"]`. `on_disconnect`, called with a function, has that function called
 once, from the loop, if the caller's connection ends before the response is complete. There is one
-such function a request; None takes it back. `respond` writes a whole response (responding.py).
+such function a request; None takes it back. `take_body` and `respond` do in one step what takes
+ASGI several (responding.py).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gateway.errors import BadRequest, GatewayError, RequestTimeout
 from gateway.server.files import count_allowed_connections
 from gateway.server.joining import JoiningTransport
 from gateway.server.refusals import HeadTooLarge, LineTooLong, TooManyConnections, write_refusal
-from gateway.server.responding import respond
+from gateway.server.responding import respond, take_body
 
 _SINGLE = frozenset({b"content-length", b"transfer-encoding", b"host"})
 _NEITHER_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
@@ -198,6 +199,7 @@ class GatewayProtocol(HttpToolsProtocol):
         offered: dict[object, object] = {
             "on_disconnect": self.on_disconnect,
             "respond": partial(respond, cycle, joining),
+            "take_body": partial(take_body, cycle),
         }
         self.scope["extensions"] = {"tollgate": offered}
 

@@ -1,7 +1,8 @@
-"""A whole response in one write, for an application that has head and body at once.
+"""Whole requests and whole responses in one step each, beside ASGI's messages.
 
-ASGI has the head and the body in two messages, and the server looks at every header of the first
-one again. What the gateway answers is made of its own constants and ids, so this takes it as bytes.
+ASGI has the head and the body of a response in two messages, and the server looks at every header
+of the first one again. What the gateway answers is made of its own constants and ids, so `respond`
+takes it as bytes. A body that came with its head is there when the application asks for it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,17 @@ from __future__ import annotations
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from gateway.server.joining import JoiningTransport
+
+
+def take_body(cycle: RequestResponseCycle) -> bytes | None:
+    """Take the body of a request that is whole already; None where it has to be received."""
+    if cycle.more_body or cycle.disconnected or cycle.response_complete:
+        return None
+    body = bytes(cycle.body)
+    cycle.body = bytearray()
+    cycle.message_event.clear()  # What comes next is the caller's end.
+    cycle.flow.resume_reading()
+    return body
 
 
 def respond(

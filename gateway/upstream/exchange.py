@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import httpx2
@@ -24,7 +25,7 @@ from gateway.upstream.errors import (
     translate_error,
 )
 from gateway.upstream.target import Pairs, Target
-from gateway.upstream.transport import ConnectionStream, ConnectorTransport
+from gateway.upstream.transport import ConnectionStream, ConnectorTransport, Response
 
 T = TypeVar("T")
 
@@ -53,26 +54,48 @@ class Upstream:
         self._transport = transport or ConnectorTransport(
             allowed_networks=allowed_networks, tls=tls
         )
+        self._exchange: Callable[[UpstreamAnswer], Awaitable[Response]] = (
+            self._transport.exchange
+            if isinstance(self._transport, ConnectorTransport)
+            else partial(exchange_requests, self._transport)
+        )
         self._live: set[UpstreamAnswer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def send(
-        self, target: Target, *, headers: Pairs = (), body: bytes, timeouts: Timeouts
+        self,
+        target: Target,
+        *,
+        request_id: str = "",
+        headers: Pairs = (),
+        body: bytes,
+        timeouts: Timeouts,
     ) -> UpstreamAnswer:
         """POST `body` and return once the head of the answer is there."""
-        answer = self.open(target, headers=headers, body=body, timeouts=timeouts)
+        answer = self.open(
+            target, request_id=request_id, headers=headers, body=body, timeouts=timeouts
+        )
         await answer.send()
         return answer
 
     def open(
-        self, target: Target, *, headers: Pairs = (), body: bytes, timeouts: Timeouts
+        self,
+        target: Target,
+        *,
+        request_id: str = "",
+        headers: Pairs = (),
+        body: bytes,
+        timeouts: Timeouts,
     ) -> UpstreamAnswer:
         """Prepare a request whose abort() can be reached before there is an answer.
 
-        `headers` are this request's own, beside those of the target.
+        `headers` are this request's own, beside those of the target and its `request_id`, under
+        which a provider can find it.
         """
-        return UpstreamAnswer(self, target, headers, body, timeouts)
+        return UpstreamAnswer(
+            self, target, request_id=request_id, headers=headers, body=body, timeouts=timeouts
+        )
 
     async def close(self) -> None:
         """End every attempt and close every connection."""
@@ -113,13 +136,22 @@ class UpstreamAnswer:
     raw_headers: Pairs
 
     def __init__(
-        self, upstream: Upstream, target: Target, headers: Pairs, body: bytes, timeouts: Timeouts
+        self,
+        upstream: Upstream,
+        target: Target,
+        *,
+        request_id: str,
+        headers: Pairs,
+        body: bytes,
+        timeouts: Timeouts,
     ) -> None:
         self.sent = False
-        self._upstream = upstream
         self._target = target
+        self.body = body
+        self.connect_seconds = timeouts.connect_seconds
+        self._upstream = upstream
+        self._request_id = request_id
         self._headers = headers
-        self._body = body
         self._timeouts = timeouts
         self._loop = loop = upstream.loop
         self._ends_at = loop.time() + timeouts.total_seconds
@@ -142,37 +174,30 @@ class UpstreamAnswer:
         if self._failure is not None:
             raise self._failure
         self._upstream._watch(self)
-        status, headers, stream = await self._step(self._exchange())
-        self._stream = stream
-        self._chunks = stream.__aiter__()
+        answer = await self._step(self._upstream._exchange(self))
+        self._stream = answer.stream
+        self._chunks = answer.stream.__aiter__()
         self._waiting_for = TimeoutKind.IDLE
         self._quiet_seconds = self._timeouts.idle_seconds
-        self.status = status
-        self.raw_headers = headers
-        refusal = find_refusal(status, headers)
+        self.status = answer.status
+        self.raw_headers = answer.headers
+        refusal = find_refusal(answer.status, answer.headers)
         if refusal is not None:
             raise self._fail(UpstreamProtocolError(refusal, sent=True))
 
-    async def _exchange(self) -> tuple[int, Pairs, httpx2.AsyncByteStream]:
-        transport, target = self._upstream._transport, self._target
-        seconds = self._timeouts.connect_seconds
-        if isinstance(transport, ConnectorTransport):
-            return await transport.exchange(
-                target.origin,
-                target.write_head(self._headers, len(self._body)),
-                self._body,
-                connect_seconds=seconds,
-                note_sending=self._note_sending,
-            )
-        request = target.make_request(self._headers, self._body)
-        request.extensions["timeout"] = {"connect": seconds}
-        self.sent = True  # Other transports than ours do not say when.
-        response = await transport.handle_async_request(request)
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        return response.status_code, response.headers.raw, response.stream
+    @property
+    def origin(self) -> tuple[str, bytes]:
+        return self._target.origin
 
-    def _note_sending(self) -> None:
-        self.sent = True
+    def write_head(self) -> bytes:
+        """Write the head. Raises httpx2.LocalProtocolError for one that may not be sent."""
+        return self._target.write_head(self._request_id, self._headers, len(self.body))
+
+    def make_request(self) -> httpx2.Request:
+        """Make the request as httpx2 has it, for a transport that takes those."""
+        request = self._target.make_request(self._request_id, self._headers, self.body)
+        request.extensions["timeout"] = {"connect": self.connect_seconds}
+        return request
 
     def __aiter__(self) -> UpstreamAnswer:
         return self
@@ -275,6 +300,17 @@ class UpstreamAnswer:
         self._upstream._live.discard(self)
         if isinstance(self._stream, ConnectionStream):
             self._stream.abort()
+
+
+async def exchange_requests(
+    transport: httpx2.AsyncBaseTransport, answer: UpstreamAnswer
+) -> Response:
+    """Do by another transport what ours does; it does not say when the first byte left."""
+    request = answer.make_request()
+    answer.sent = True
+    response = await transport.handle_async_request(request)
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    return Response(response.status_code, response.headers.raw, response.stream)
 
 
 def find_refusal(status: int, headers: Pairs) -> str | None:

@@ -51,15 +51,21 @@ class Target:
         assert self._names
         return b"POST %b HTTP/1.1\r\n%b" % (self.url.raw_path, _write(self.pairs))
 
-    def write_head(self, headers: Pairs, size: int) -> bytes:
-        """Write the head of a request with further `headers` and a body of `size` bytes."""
-        if not headers:
-            return b"%bcontent-length: %d\r\n\r\n" % (self._start, size)
-        _check(headers, self._names)
-        return b"%b%bcontent-length: %d\r\n\r\n" % (self._start, _write(headers), size)
+    def write_head(self, request_id: str, headers: Pairs, size: int) -> bytes:
+        """Write the head of a request with further `headers` and a body of `size` bytes.
 
-    def make_request(self, headers: Pairs, body: bytes) -> httpx2.Request:
+        `request_id` is ours: letters, digits and hyphens, or '' for none.
+        """
+        own = b"x-client-request-id: %b\r\n" % request_id.encode() if request_id else b""
+        if headers:
+            _check(headers, self._names)
+            own += _write(headers)
+        return b"%b%bcontent-length: %d\r\n\r\n" % (self._start, own, size)
+
+    def make_request(self, request_id: str, headers: Pairs, body: bytes) -> httpx2.Request:
         """Make the same request as a value, for a transport that takes those."""
+        if request_id:
+            headers = [(b"x-client-request-id", request_id.encode()), *headers]
         _check(headers, self._names)
         length = (b"content-length", b"%d" % len(body))
         return httpx2.Request(

@@ -15,9 +15,9 @@ import select
 import socket
 import ssl
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import aiohttp
 import httpx2
@@ -38,12 +38,41 @@ MAX_INTERIM_ANSWERS = 10
 _JOIN_BYTES = 65_536
 
 
+class Outgoing(Protocol):
+    """A request as `exchange` takes it."""
+
+    sent: bool
+
+    @property
+    def origin(self) -> tuple[str, bytes]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def connect_seconds(self) -> float | None: ...
+
+    def write_head(self) -> bytes: ...
+
+
+class WrittenRequest:
+    """httpx2's request as an Outgoing."""
+
+    def __init__(self, request: httpx2.Request, body: bytes) -> None:
+        self.sent = False
+        self.origin = (request.url.scheme, request.url.netloc)
+        self.body = body
+        self.connect_seconds: float | None = request.extensions.get("timeout", {}).get("connect")
+        self._request = request
+
+    def write_head(self) -> bytes:
+        return write_head(self._request)
+
+
 class Response(NamedTuple):
     """The head of an answer, and its body as a stream that gives the connection back."""
 
     status: int
     headers: Pairs
-    stream: ConnectionStream
+    stream: httpx2.AsyncByteStream
 
 
 class ConnectorTransport(httpx2.AsyncBaseTransport):
@@ -65,29 +94,20 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
         self._used = weakref.WeakKeyDictionary()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        head, body = write_head(request), await _read_body(request)
-        origin = (request.url.scheme, request.url.netloc)
-        seconds = request.extensions.get("timeout", {}).get("connect")
-        answer = await self.exchange(origin, head, body, connect_seconds=seconds)
+        written = WrittenRequest(request, await _read_body(request))
+        answer = await self.exchange(written)
         return httpx2.Response(answer.status, headers=answer.headers, stream=answer.stream)
 
-    async def exchange(
-        self,
-        origin: tuple[str, bytes],
-        head: bytes,
-        body: bytes,
-        *,
-        connect_seconds: float | None,
-        note_sending: Callable[[], None] = lambda: None,
-    ) -> Response:
+    async def exchange(self, request: Outgoing) -> Response:
         """Send a request over a connection of its own and wait for the head of the answer.
 
-        `note_sending` is called right before the first byte is written.
+        `request.sent` is set right before the first byte is written.
         """
-        connection = await self._connect(origin, connect_seconds)
+        head, body = request.write_head(), request.body
+        connection = await self._connect(request.origin, request.connect_seconds)
         try:
             protocol = _open_protocol(connection)
-            note_sending()
+            request.sent = True
             _write(protocol, head, body)
             message, payload = await protocol.read()
             for _ in range(MAX_INTERIM_ANSWERS):
