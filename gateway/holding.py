@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from billing.ledger.allowances import Need, Spent, Standing, Unavailable
-from billing.ledger.core import NOT_DRAWN
 from billing.ledger.ledger import Hold
 from billing.ledger.windows import END
 from billing.quotas import QuotaRule
@@ -80,7 +79,7 @@ def find_needs(call: Call) -> tuple[list[Need], list[Need]]:
     too_large: list[Need] = []
     for rule in call.rules:
         if not rule.is_drawn:
-            needs.append(Need(rule, NOT_DRAWN))
+            needs.append(Need(rule, rule.counted))
             continue
         amount = figures[rule.measure]
         if rule.share != 1:

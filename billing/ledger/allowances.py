@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from billing.ledger import core
-from billing.ledger.core import Account
+from billing.ledger.core import UNLIMITED, Account
 from billing.ledger.windows import END, period
 from billing.quotas import QuotaRule
 
@@ -68,6 +68,7 @@ class Window(Account):
     largest_need of the calls that drew here lately
     is_rate      it is counted in Redis (rates.py), not in PostgreSQL
     opened_at    an instant within it, which decides what the database takes for its period
+    used, drawn, left, limit   as they were at the last draw
     """
 
     rule: QuotaRule
@@ -77,6 +78,7 @@ class Window(Account):
     ends_at_unix: float
     time_zone: str
     is_rate: bool
+    is_concurrency: bool
     doubtful: bool = False
     recall: bool = False
     spent_until: float = 0.0
@@ -86,8 +88,20 @@ class Window(Account):
     drawn: int = 0
     largest_need: int = 0
 
+    @property
+    def is_observed(self) -> bool:
+        """Say whether calls at once are counted here without ever being refused."""
+        return self.is_concurrency and not self.rule.is_drawn
+
     def standing(self) -> Standing:
-        return Standing(self.rule, self.starts_at, self.ends_at, self.limit, self.used, self.drawn)
+        """Return what is known. Of a rate, what others have drawn counts as used; of calls at
+        once, what runs is held and nothing is ever used up."""
+        used, held = self.used, self.drawn
+        if self.is_concurrency:
+            held = self.drawn - (0 if self.is_observed else max(self.free, 0))
+        elif self.is_rate:
+            used, held = max(self.drawn - self.amount, 0), self.held
+        return Standing(self.rule, self.starts_at, self.ends_at, self.limit, used, held)
 
     def place(self, number: int, starts_at: datetime, ends_at: datetime) -> None:
         """Take over what the database says of the window: its row and its period."""
@@ -139,6 +153,8 @@ class Allowances:
         self.current: dict[int, Window] = {}
         self.ended: list[Window] = []
         self.upcoming: dict[int, Window] = {}
+        # What anything was drawn from and is not given back yet.
+        self.in_use: set[Window] = set()
         self.queue: deque[Waiter] = deque()
         self.wake = asyncio.Event()
         self.is_recalled = False
@@ -178,6 +194,7 @@ class Allowances:
         waiter = Waiter(claims, loop.create_future())
         for account, _ in claims:
             account.waiting += 1
+            self.in_use.add(account)
         self.queue.append(waiter)
         self.wake.set()
         late = Unavailable("the database did not answer in time")
@@ -193,9 +210,18 @@ class Allowances:
     def all(self) -> list[Window]:
         return [*self.current.values(), *self.ended, *self.upcoming.values()]
 
+    def unused(self) -> set[Window]:
+        """Return the windows that nothing is drawn from any more."""
+        return {w for w in self.in_use if not (w.amount or w.held or w.pending or w.waiting)}
+
+    def forget(self, windows: set[Window]) -> None:
+        """Pass over these windows from now on, if they are unused still."""
+        self.in_use -= windows & self.unused()
+        self.ended = [window for window in self.ended if window in self.in_use]
+
     def recall(self, windows: set[int]) -> None:
         """Another process lacks what may lie idle here: give it back at once."""
-        for window in self.all():
+        for window in self.in_use:
             if window.window in windows and window.free > 0:
                 window.recall = self.is_recalled = True
                 self.wake.set()
@@ -215,9 +241,11 @@ class Allowances:
             before.recall = _is_lower(rule.limit, before.rule.limit)
             self.is_recalled |= before.recall
             before.rule = rule
+            before.limit = rule.limit
             before.spent_until = 0.0
+            self._observe(before)
             return before
-        if before is not None:
+        if before is not None and before in self.in_use:
             self.ended.append(before)
         window = self.upcoming.pop(rule.id, None)
         at = datetime.fromtimestamp(now, UTC)
@@ -228,7 +256,17 @@ class Allowances:
         window.rule = rule
         window.time_zone = time_zone
         self.current[rule.id] = window
+        self._observe(window)
         return window
+
+    def _observe(self, window: Window) -> None:
+        """Let any number of calls run at once where they are only counted, and only the ones that
+        run keep their places where a limit has come."""
+        if window.is_observed and window.amount < UNLIMITED:
+            window.amount = window.granted = UNLIMITED
+            self.in_use.add(window)
+        elif window.is_concurrency and not window.is_observed and window.amount >= UNLIMITED:
+            window.amount = window.granted = window.held
 
     def _refuse_if_spent(self, claims: Sequence[Claim]) -> None:
         now = time.monotonic()
@@ -243,12 +281,14 @@ def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
     return Window(
         window=-rule.id if is_rate else 0,  # What is not in PostgreSQL has no row to be found.
         is_rate=is_rate,
+        is_concurrency=rule.unit == "concurrency",
         rule=rule,
         opened_at=at,
         starts_at=starts_at,
         ends_at=ends_at,
         ends_at_unix=ends_at.timestamp(),
         time_zone=time_zone,
+        limit=rule.limit,
     )
 
 

@@ -28,11 +28,11 @@ from billing.ledger.allowances import (
 )
 from billing.ledger.core import NOT_DRAWN, Want
 from billing.ledger.database import AWAY, Database
+from billing.ledger.idle import Idle
 from billing.ledger.rates import Rates
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 2.0
 SPENT_SECONDS = 1.0
 AHEAD_SECONDS = 2.0
 
@@ -65,7 +65,7 @@ class DrawTask:
         self._rates = rates
         self._allowances = allowances
         self._process = process
-        self._quiet: dict[Window, tuple[tuple[int, int, int], float]] = {}
+        self._idle = Idle()
         self._asked: list[Waiter] = []
         self._asked_at: dict[int, float] = {}
         self.process_ended = False
@@ -95,9 +95,8 @@ class DrawTask:
     async def give_back(self, *, everything: bool = False) -> None:
         """Return what lies idle: of ended windows at once, of others after IDLE_SECONDS."""
         self._allowances.is_recalled = False
-        found = self._idle(everything=everything)
-        await self._rates.give_back(window for window in found if window.is_rate)
-        idle = [window for window in found if not window.is_rate]
+        in_use = [window for window in self._allowances.in_use if not window.is_rate]
+        idle = self._idle.find(in_use, everything=everything)
         if idle:
             idle.sort(key=lambda window: window.window)
             amounts = [window.free for window in idle]
@@ -111,8 +110,6 @@ class DrawTask:
                 )
             for window in idle:
                 window.doubtful = window.recall = False
-        ended = self._allowances.ended
-        ended[:] = [w for w in ended if w.held or w.pending or w.amount or w.waiting]
 
     async def _draw_rates(self, batch: list[Waiter]) -> list[Waiter]:
         """Draw from rate windows first; return the calls that need windows in PostgreSQL too."""
@@ -189,21 +186,21 @@ class DrawTask:
 
     async def draw_ahead(self) -> None:
         """Shortly before a busy window ends, open the one after it and draw a little from it."""
-        now, now_unix = time.monotonic(), time.time()
+        now_unix = time.time()
         busy = [
             window
-            for window in self._allowances.current.values()
+            for window in self._allowances.in_use
             if 0 < window.ends_at_unix - now_unix < AHEAD_SECONDS
             and not window.is_rate
-            and self._is_busy(window, now)
+            and self._idle.is_busy(window)
         ]
         made = [self._allowances.prepare(window, time_zone=window.time_zone) for window in busy]
-        upcoming = [window for window in made if window is not None]
-        if not upcoming:
+        pairs = [(before, window) for before, window in zip(busy, made, strict=True) if window]
+        if not pairs:
             return
         async with self._database.connection() as connection:
-            await self._open(connection, upcoming)
-            for before, window in zip(busy, upcoming, strict=False):
+            await self._open(connection, [window for _, window in pairs])
+            for before, window in pairs:
                 waiter = Waiter([Claim(window, before.largest_need)], _nobody())
                 await self._draw(connection, [window], [waiter])
 
@@ -325,28 +322,6 @@ class DrawTask:
         for waiter in batch:
             if waiter.leave():
                 waiter.refuse(Unavailable(str(error)))
-
-    def _is_busy(self, window: Window, now: float) -> bool:
-        _, since = self._quiet.get(window, (None, now))
-        return bool(window.largest_need) and now - since < IDLE_SECONDS
-
-    def _idle(self, *, everything: bool) -> list[Window]:
-        """Return the windows of which something is free and has not been needed for a while."""
-        now, now_unix = time.monotonic(), time.time()
-        quiet: dict[Window, tuple[tuple[int, int, int], float]] = {}
-        idle = []
-        for window in self._allowances.all():
-            state = (window.amount, window.held, window.pending)
-            before, since = self._quiet.get(window, (state, now))
-            quiet[window] = (state, since if before == state else now)
-            is_over = everything or window.recall or window.ends_at_unix <= now_unix
-            # A free place among the calls at once is of use elsewhere right now.
-            is_over |= window.rule.unit == "concurrency"
-            is_quiet = is_over or now - quiet[window][1] >= IDLE_SECONDS
-            if is_quiet and window.free > 0 and not window.waiting and not window.doubtful:
-                idle.append(window)
-        self._quiet = quiet
-        return idle
 
 
 def _wish(window: Window, need: int) -> int:

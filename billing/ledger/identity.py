@@ -17,6 +17,7 @@ from billing.ledger import late, processes
 from billing.ledger.allowances import Allowances
 from billing.ledger.database import AWAY, Database
 from billing.ledger.draws import DrawTask
+from billing.ledger.idle import Idle
 from billing.ledger.rates import Rates, connect
 from billing.ledger.settler import Settler
 from billing.ledger.spool import Spool
@@ -40,6 +41,7 @@ class Process:
         self.settler = Settler(
             Database(conninfo, name="tollgate settlement"), process=self.id, spool=self.spool
         )
+        self._idle_rates = Idle()
         self.finished = 0
         self.open_holds = 0
         self.lease_ends = 0.0  # time.monotonic() until which this process may let calls go.
@@ -56,6 +58,7 @@ class Process:
         self._tasks = [
             asyncio.create_task(self.settler.run(), name="settle"),
             asyncio.create_task(self.spool.keep_synced(), name="sync the spool"),
+            asyncio.create_task(self._tend_rates(), name="tend rates"),
             asyncio.create_task(self._work(), name="draw"),
         ]
 
@@ -69,6 +72,7 @@ class Process:
             async with asyncio.timeout(timeout_seconds):
                 await self.settler.drained()
                 self._tasks[-1].cancel()
+                await self._give_back_rates(everything=True)
                 if not self.open_holds:
                     await self._end()
         except (TimeoutError, psycopg.Error, *AWAY) as error:
@@ -108,6 +112,16 @@ class Process:
                 self.database.drop()
                 next_look = now + 1.0
 
+    async def _tend_rates(self) -> None:
+        """Every second, whatever the database does: its calls at once go on being counted."""
+        while True:
+            await asyncio.sleep(1.0)
+            await self._give_back_rates()
+
+    async def _give_back_rates(self, *, everything: bool = False) -> None:
+        in_use = [window for window in self.allowances.in_use if window.is_rate]
+        await self.rates.tend(in_use, self._idle_rates.find(in_use, everything=everything))
+
     async def _until_wanted(self, timeout_seconds: float) -> None:
         wake = self.allowances.wake
         if not wake.is_set():
@@ -118,12 +132,13 @@ class Process:
 
     async def _renew(self) -> None:
         started = time.monotonic()
-        await self.rates.refresh(self.allowances.all())
-        held = {w.window: w.held + w.pending for w in self.allowances.all() if w.window > 0}
+        unused = self.allowances.unused()
+        held = {w.window: w.held + w.pending for w in self.allowances.in_use if w.window > 0}
         async with self.database.connection() as connection:
             alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
             self.draws.processes = max(await processes.count_alive(connection), 1)
             self.rates.processes = self.draws.processes
+        self.allowances.forget(unused)
         self.draws.failing = False
         if alive:
             self._extend_lease(started)

@@ -182,13 +182,18 @@ class Ledger:
         """
         needs = [Need(rule, core.NOT_DRAWN) for rule in rules]
         claims = self.process.allowances.claims(needs, now=now, time_zone=time_zone)
-        reading = asyncio.ensure_future(self._read_windows([claim.account for claim in claims]))
+        windows = [claim.account for claim in claims]
+        reading = asyncio.ensure_future(self._read_windows([w for w in windows if not w.is_rate]))
         done, _ = await asyncio.wait([reading], timeout=WAIT_SECONDS)
         if not done or reading.exception() is not None:
             raise Unavailable("the database did not answer in time")
-        return reading.result()
+        rates = await self.process.rates.standing([w for w in windows if w.is_rate])
+        found = {standing.rule.id: standing for standing in [*reading.result(), *rates]}
+        return [found[rule.id] for rule in rules]
 
     async def _read_windows(self, windows: Sequence[Window]) -> list[Standing]:
+        if not windows:
+            return []
         asked = [w.rule.id for w in windows], [w.opened_at for w in windows]
         async with self._reads.connection() as connection:
             cursor = await connection.execute(_STANDING, asked)
@@ -256,8 +261,8 @@ class Ledger:
         core.use(hold.rates, amounts)
         core.post(hold.rates, amounts)
         for (window, need), amount in zip(hold.rates, amounts, strict=True):
-            if amount > need >= 0:
-                hold.process.rates.note_overrun(window, amount - need)
+            if amount > need:
+                hold.process.rates.note_extra(window, amount - max(need, 0))
 
     def _release(self, hold: Hold) -> None:
         self._close(hold)

@@ -1,9 +1,9 @@
 """Rate windows in Redis: requests and tokens a minute, and calls at once. Never money.
 
-One script for each organization serves all waiting calls of a round and decides as core.py does.
-What a process has drawn it spends from memory, as with the windows in PostgreSQL. When Redis is
-away each process goes on with its share: the limit divided by the live processes, at least 1.
-What Redis forgets starts again empty.
+One script for each organization serves all waiting calls of a round and decides as core.py does,
+and all of them go in one round trip. What a process has drawn it spends from memory, as with the
+windows in PostgreSQL. When Redis is away each process goes on with its share: the limit divided
+by the live processes, at least 1. What Redis forgets starts again empty.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from billing.ledger import core
-from billing.ledger.allowances import Window
+from billing.ledger.allowances import Standing, Window
 from billing.ledger.core import UNLIMITED, Want, WindowState, decide_draws
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,11 @@ REFRESH_SECONDS = 5.0
 IGNORED_AFTER_MS = 15_000
 AWAY = (RedisError, OSError, asyncio.TimeoutError)
 
-_SCRIPT = (Path(__file__).parent / "rates.lua").read_text(encoding="utf-8")
+_FOLDER = Path(__file__).parent / "lua"
+DRAW = (_FOLDER / "draw.lua").read_text(encoding="utf-8")
+TELL = (_FOLDER / "tell.lua").read_text(encoding="utf-8")
+
+Arguments = list[Any]
 
 
 def connect(url: str) -> Redis:
@@ -52,9 +56,10 @@ class Rates:
     def __init__(self, client: Redis | RedisCluster, *, process: str) -> None:
         self._client = client
         self._process = process
-        self._script = client.register_script(_SCRIPT)
+        self._shas: dict[str, str] = {}
         self._away_until = 0.0
-        self._overruns: list[tuple[Window, int]] = []
+        self._refreshed_at = 0.0
+        self._extra: dict[Window, int] = {}
         self.processes = 1
         self.rounds = 0
 
@@ -71,76 +76,116 @@ class Rates:
         one organization.
         """
         refused: list[int | None] = [None] * len(waiters)
-        for numbers, chosen, wants in _by_organization(windows, waiters):
-            answers = await self._draw_one(chosen, wants)
-            for number, answer in zip(numbers, answers, strict=True):
+        parts = list(_by_organization(windows, waiters))
+        answers = await self._run(
+            DRAW, [(chosen, self._draw_arguments(chosen, wants)) for _, chosen, wants in parts]
+        )
+        for place, (numbers, chosen, wants) in enumerate(parts):
+            if answers is None:
+                found = self._share(chosen, wants)
+            else:
+                found = self._credit(chosen, *answers[place])
+            for number, answer in zip(numbers, found, strict=True):
                 refused[number] = None if answer is None else windows.index(chosen[answer])
         return refused
 
-    async def give_back(self, windows: Iterable[Window]) -> None:
-        """Return what is free of these windows, and tell Redis of answers above their holds."""
-        overruns, self._overruns = self._overruns, []
-        returned = [(window, window.free) for window in windows if window.free > 0]
-        for window, amount in returned:
-            core.credit(window, window.granted - amount)
-        if self.is_away or not (overruns or returned):
+    async def tend(self, in_use: Iterable[Window], idle: Iterable[Window]) -> None:
+        """Give back what is free of the `idle`, tell what was used beyond holds, and every few
+        seconds say again how many calls run: all in one round trip."""
+        returned = {window: -window.free for window in idle if window.free > 0}
+        for window, change in returned.items():
+            core.credit(window, window.granted + change)
+        changes = {w: returned.get(w, 0) + self._extra.get(w, 0) for w in {*returned, *self._extra}}
+        now = time.monotonic()
+        is_due = now - self._refreshed_at >= REFRESH_SECONDS
+        if is_due:
+            changes.update({w: 0 for w in in_use if w.is_concurrency and w not in changes})
+        if not changes or self.is_away:
             return
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                for window, amount in returned:
-                    if is_concurrency(window):
-                        await self._set_field(window)
-                    else:
-                        await self._client.decrby(key_of(window), amount)
-                for window, amount in overruns:
-                    await self._client.incrby(key_of(window), amount)
-        except AWAY as error:
-            self._note_away(error)
+        if await self._tell(changes) is not None:
+            self._extra.clear()
+            self._refreshed_at = now if is_due else self._refreshed_at
 
-    async def refresh(self, windows: Iterable[Window]) -> None:
-        """Say again how many calls run at once here, so that the others go on counting them."""
-        if self.is_away:
-            return
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                for window in windows:
-                    if is_concurrency(window) and window.amount > 0:
-                        await self._set_field(window)
-        except AWAY as error:
-            self._note_away(error)
+    async def standing(self, windows: Sequence[Window]) -> list[Standing]:
+        """Return how windows stand now; without Redis, as far as this process knows."""
+        if windows:
+            await self._tell(dict.fromkeys(windows, 0))
+        return [window.standing() for window in windows]
 
-    def note_overrun(self, window: Window, amount: int) -> None:
-        """Remember what an answer used above its hold; the next give_back() tells Redis."""
-        self._overruns.append((window, amount))
+    def note_extra(self, window: Window, amount: int) -> None:
+        """Remember what was used beyond a hold, or without one; the next tend() tells Redis."""
+        self._extra[window] = self._extra.get(window, 0) + amount
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _draw_one(
-        self, windows: Sequence[Window], waiters: Sequence[Sequence[Want]]
-    ) -> list[int | None]:
-        """Draw for calls of one organization: in Redis, or from this process's own share."""
-        if not self.is_away:
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    answer = await self._script(
-                        keys=[key_of(window) for window in windows],
-                        args=self._arguments(windows, waiters),
-                    )
-                return self._credit(windows, *answer)
-            except AWAY as error:
-                self._note_away(error)
-        return self._share(windows, waiters)
+    async def _tell(self, changes: dict[Window, int]) -> list[int] | None:
+        """Tell changes of windows and learn what is drawn of each; None where Redis is away."""
+        parts: dict[int, list[Window]] = {}
+        for window in changes:
+            parts.setdefault(window.rule.organization, []).append(window)
+        calls = [(part, self._tell_arguments(part, changes)) for part in parts.values()]
+        answers = await self._run(TELL, calls)
+        if answers is None:
+            return None
+        for (part, _), drawn in zip(calls, answers, strict=True):
+            for window, total in zip(part, drawn, strict=True):
+                _learn(window, window.rule.limit, total)
+        return [total for drawn in answers for total in drawn]
 
-    def _arguments(self, windows: Sequence[Window], waiters: Sequence[Sequence[Want]]) -> list[Any]:
-        arguments: list[Any] = [self._process, self.processes]
+    async def _run(
+        self, script: str, calls: Sequence[tuple[Sequence[Window], Arguments]]
+    ) -> list[Any] | None:
+        """Run a script once for each call, all in one round trip; None where Redis is away."""
+        if self.is_away:
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                try:
+                    return await self._evaluate(script, calls)
+                except NoScriptError:  # Redis was started anew: nothing of the round was done.
+                    self._shas.pop(script, None)
+                    return await self._evaluate(script, calls)
+        except AWAY as error:
+            if not self.is_away:
+                log.warning("Redis is away; rates go on with this process's share: %r", error)
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return None
+
+    async def _evaluate(
+        self, script: str, calls: Sequence[tuple[Sequence[Window], Arguments]]
+    ) -> list[Any]:
+        sha = self._shas.get(script)
+        if sha is None:
+            sha = self._shas[script] = await self._client.script_load(script)
+        if len(calls) == 1:
+            windows, arguments = calls[0]
+            keys = [key_of(window) for window in windows]
+            answer: Awaitable[Any] = self._client.evalsha(sha, len(keys), *keys, *arguments)
+            return [await answer]
+        pipeline = self._client.pipeline(transaction=False)
+        for windows, arguments in calls:
+            keys = [key_of(window) for window in windows]
+            pipeline.evalsha(sha, len(keys), *keys, *arguments)
+        return list(await pipeline.execute())
+
+    def _draw_arguments(
+        self, windows: Sequence[Window], waiters: Sequence[Sequence[Want]]
+    ) -> Arguments:
+        arguments: Arguments = [self._process, self.processes]
         for window in windows:
             limit = UNLIMITED if window.rule.limit is None else window.rule.limit
-            kind = "c" if is_concurrency(window) else "w"
-            arguments += [kind, limit, window.free, window.amount, _lives_ms(window)]
+            arguments += [_kind(window), limit, window.free, window.amount, _lives_ms(window)]
         for number, wants in enumerate(waiters):
             for position, need, want in wants:
                 arguments += [number, position + 1, need, want]
+        return arguments
+
+    def _tell_arguments(self, windows: Sequence[Window], changes: dict[Window, int]) -> Arguments:
+        arguments: Arguments = [self._process]
+        for window in windows:
+            own = window.held if window.is_observed else window.amount
+            arguments += [_kind(window), changes[window], own, _lives_ms(window)]
         return arguments
 
     def _credit(
@@ -164,7 +209,7 @@ class Rates:
         for window in windows:
             limit = window.rule.limit
             share = None if limit is None else min(limit, max(limit // self.processes, 1))
-            taken = window.amount if is_concurrency(window) else window.granted
+            taken = window.amount if window.is_concurrency else window.granted
             states.append(WindowState(limit=share, drawn=taken))
             _learn(window, share, taken)
         spare = [window.free for window in windows]
@@ -176,39 +221,34 @@ class Rates:
             _learn(window, state.limit, state.drawn + grant)
         return draws.refused_by
 
-    async def _set_field(self, window: Window) -> None:
-        ends = int(time.time() * 1000) + IGNORED_AFTER_MS
-        await self._client.hset(key_of(window), self._process, f"{window.amount}:{ends}")
-
-    def _note_away(self, error: BaseException) -> None:
-        if not self.is_away:
-            log.warning("Redis is away; rates go on with this process's share: %r", error)
-        self._away_until = time.monotonic() + AWAY_SECONDS
-
 
 def key_of(window: Window) -> str:
     """Return a window's key. The braces keep an organization's keys in one slot of a cluster."""
     rule = window.rule
-    period = "now" if is_concurrency(window) else str(int(window.starts_at.timestamp()))
+    period = "now" if window.is_concurrency else str(int(window.starts_at.timestamp()))
     return f"tollgate:{{{rule.organization}}}:{rule.id}:{period}"
 
 
-def is_concurrency(window: Window) -> bool:
-    return window.rule.unit == "concurrency"
+def _kind(window: Window) -> str:
+    return "c" if window.is_concurrency else "w"
 
 
 def _lives_ms(window: Window) -> int:
     """Return how long Redis keeps the window: to its end and a little longer."""
-    if is_concurrency(window):
+    if window.is_concurrency:
         return IGNORED_AFTER_MS
-    return max(int((window.ends_at_unix - time.time()) * 1000), 0) + 5_000
+    left = int((window.ends_at_unix - time.time()) * 1000)
+    return left + 5_000 if left > -5_000 else 0
 
 
 def _learn(window: Window, limit: int | None, drawn: int) -> None:
-    """Keep what is known of a window for refusals and for the headers of answers."""
+    """Keep what is known of a window for refusals and for the headers of answers.
+
+    What this process has drawn and not used yet is held; of the others that is not known, so all
+    that they have drawn in a minute counts as used.
+    """
     window.limit = window.rule.limit
     window.drawn = drawn
-    window.used = 0
     window.left = UNLIMITED if limit is None else max(limit - drawn, 0)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from billing.ledger.core import NOT_DRAWN, UNLIMITED
+
 MEASURES = {
     "cost": 0,
     "input_tokens": 1,
@@ -20,8 +22,6 @@ MEASURES = {
 # at worst, and holds stay within the limit: so that often the limit is the most that is ever used.
 EXPECTED_SHARE = 4
 
-ANY_AMOUNT = 2**62
-
 
 class QuotaRule(msgspec.Struct, frozen=True):
     """A rule as gateways keep it. `limit` is in the unit, ticks for cost, raises included; None
@@ -33,6 +33,8 @@ class QuotaRule(msgspec.Struct, frozen=True):
               and the call itself
     share     it holds the most that a call may use divided by this, rounded up
     most      what a single call may hold, where the limit is not 0
+    counted   what a call holds where it cannot be refused: nothing, but calls at once have to
+              be counted while they run
     """
 
     id: int
@@ -53,13 +55,15 @@ class QuotaRule(msgspec.Struct, frozen=True):
     measure: int = 0
     share: int = 1
     most: int = 0
+    counted: int = NOT_DRAWN
 
     def __post_init__(self) -> None:
         put = msgspec.structs.force_setattr
         put(self, "is_drawn", self.limit is not None and self.mode == "enforce")
         put(self, "measure", MEASURES[self.unit])
         put(self, "share", EXPECTED_SHARE if self.hold == "bounded" else 1)
-        put(self, "most", self.limit if self.is_drawn and self.limit else ANY_AMOUNT)
+        put(self, "most", self.limit if self.is_drawn and self.limit else UNLIMITED)
+        put(self, "counted", 1 if self.unit == "concurrency" else NOT_DRAWN)
 
     @property
     def is_strict(self) -> bool:

@@ -100,7 +100,7 @@ async def test_tokens_above_the_hold_count_against_the_minute(
     event = sent_event(0)
     ledger.send(claim, event)
     ledger.finish(claim, answer(event, 0))  # It has 10 output tokens.
-    await ledger.process.draws.give_back(everything=True)
+    await ledger.process.rates.tend([], [])
     assert await redis.get(key_of(claim.rates[0].account)) == b"10"
 
 
@@ -109,7 +109,6 @@ async def test_without_redis_each_process_goes_on_with_its_share(
 ) -> None:
     ledger = await start_ledger(dsn, tmp_path)
     ledger.process.rates._client = connect("redis://127.0.0.1:1/0")
-    ledger.process.rates._script = ledger.process.rates._client.register_script("return 1")
     ledger.process.rates.processes = 4
     assert await admitted([ledger], await rate(aconn, 20), 30) == 5
     assert ledger.process.rates.is_away
@@ -129,3 +128,113 @@ def test_the_keys_of_an_organization_share_a_slot_of_a_cluster() -> None:
     from redis.crc import key_slot
 
     assert key_slot(b"tollgate:{7}:1:0") == key_slot(b"tollgate:{7}:2:now")
+
+
+async def test_what_goes_back_to_a_redis_that_forgot_makes_no_room(
+    ledger: Ledger, aconn: Connection, redis: Redis
+) -> None:
+    """The count of a window went below nothing, and so many more calls passed."""
+    rule = await rate(aconn, 100)
+    for _ in range(3):
+        await hold(ledger, (rule, 1))
+    (window,) = ledger.process.allowances.in_use
+    assert window.free > 0
+    await redis.flushall()
+    await ledger.process.rates.tend([window], [window])
+    assert window.free == 0
+    assert int(await redis.get(key_of(window)) or 0) == 0
+
+
+async def test_a_window_that_is_over_is_not_brought_back(
+    ledger: Ledger, aconn: Connection, redis: Redis
+) -> None:
+    rule = await rate(aconn, 100)
+    await hold(ledger, (rule, 1))
+    (window,) = ledger.process.allowances.in_use
+    ledger.process.rates.note_extra(window, 5)
+    await redis.flushall()
+    window.ends_at_unix = time.time() - 60
+    await ledger.process.rates.tend([window], [])
+    assert await redis.keys("tollgate:*") == []
+
+
+async def test_scripts_that_redis_forgot_are_loaded_again(
+    ledger: Ledger, aconn: Connection, redis: Redis
+) -> None:
+    rule = await rate(aconn, 1000)
+    await hold(ledger, (rule, 1))
+    await redis.script_flush()
+    await hold(ledger, (rule, 500))
+    assert not ledger.process.rates.is_away
+
+
+async def test_one_round_serves_calls_of_many_organizations(
+    ledger: Ledger, aconn: Connection, redis: Redis
+) -> None:
+    base = await rate(aconn, 2)
+    rules = [msgspec.structs.replace(base, id=1000 + n, organization=n) for n in range(20)]
+    results = await asyncio.gather(
+        *(admitted([ledger], rule, 3) for rule in rules), return_exceptions=True
+    )
+    assert results == [2] * 20
+    assert len(await redis.keys("tollgate:*")) == 20
+
+
+async def test_requests_that_are_only_observed_are_counted_when_they_end(
+    ledger: Ledger, aconn: Connection, redis: Redis
+) -> None:
+    rule = msgspec.structs.replace(await rate(aconn, 1), mode="observe")
+    for _ in range(3):
+        claim = await hold(ledger, (rule, rule.counted))
+        event = sent_event(0)
+        ledger.send(claim, event)
+        ledger.finish(claim, answer(event, 0))
+    await ledger.process.rates.tend([], [])
+    (standing,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    assert (standing.used, standing.held, standing.limit) == (3, 0, 1)
+
+
+async def test_calls_at_once_that_are_only_observed_are_counted_while_they_run(
+    dsn: str, tmp_path: Path, ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await rate(aconn, 1, unit="concurrency", window="none")
+    rule = msgspec.structs.replace(rule, mode="observe")
+    holds = [await hold(ledger, (rule, rule.counted)) for _ in range(3)]
+    await ledger.process._give_back_rates()
+    other = await start_ledger(dsn, tmp_path)
+    (seen,) = await other.standing([rule], now=time.time(), time_zone="UTC")
+    assert (seen.used, seen.held) == (0, 3)
+    for each in holds:
+        ledger.forget(each)
+    (seen,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    assert (seen.used, seen.held) == (0, 0)
+    await other.close(timeout_seconds=5)
+
+
+async def test_calls_at_once_that_come_to_be_limited_keep_the_places_of_those_that_run(
+    ledger: Ledger, aconn: Connection, redis: Redis
+) -> None:
+    rule = await rate(aconn, 3, unit="concurrency", window="none")
+    observed = msgspec.structs.replace(rule, mode="observe")
+    holds = [await hold(ledger, (observed, 1)) for _ in range(2)]
+    await hold(ledger, (rule, 1))
+    with pytest.raises(Spent) as refused:
+        await hold(ledger, (rule, 1))
+    assert (refused.value.standing.used, refused.value.standing.held) == (0, 3)
+    ledger.forget(holds[0])
+    await hold(ledger, (rule, 1))
+
+
+async def test_a_rate_stands_as_all_processes_have_drawn_of_it(
+    dsn: str, tmp_path: Path, ledger: Ledger, aconn: Connection, redis: Redis
+) -> None:
+    rule = await rate(aconn, 20)
+    other = await start_ledger(dsn, tmp_path)
+    await hold(other, (rule, 4))
+    claim = await hold(ledger, (rule, 3))
+    (standing,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    assert (standing.used, standing.held, standing.limit) == (4, 3, 20)
+    ledger.forget(claim)
+    (standing,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    assert (standing.used, standing.held) == (4, 0)
+    await other.close(timeout_seconds=5)
