@@ -55,6 +55,11 @@ class KeyRefused(AccountsError):
         super().__init__(message or REFUSALS[code])
         self.code = code
 
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether it may have been a guess: every other refusal is told to who knows a secret."""
+        return self.code in {"unknown", "malformed"}
+
 
 class InvalidField(AccountsError):
     """`field` names what has to be changed before this can be accepted."""

@@ -19,6 +19,7 @@ from accounts.addresses import Network
 from accounts.changes import Follower
 from accounts.connections import conninfo_of
 from accounts.errors import KeyRefused
+from accounts.guessing import Guesses, find_place
 from accounts.keyring import KeyRecord, Keyring
 from billing.ledger.draws import RECALL_CHANNEL
 from billing.ledger.ledger import Ledger
@@ -27,7 +28,7 @@ from billing.quotas import QuotaBook
 from billing.suspensions import SuspensionBook
 from gateway.caller import Caller
 from gateway.calls import Call
-from gateway.errors import GatewayError, NotFresh, ShuttingDown, refuse_key
+from gateway.errors import GatewayError, NotFresh, ShuttingDown, TooManyWrongKeys, refuse_key
 from gateway.lanes import Lanes
 from gateway.metrics import Meter
 from gateway.refusals import Refusals
@@ -112,6 +113,8 @@ class GatewayProcess:
         self.refusals = Refusals(key_prefixes=configuration.key_prefixes)
         self.reporter = Reporter(configuration, self.refusals, self.report)
         self.is_closing = False
+        # By network address: a hundred, and five more every three seconds.
+        self._wrong_keys = Guesses(most=100, per_seconds=60)
         self._follower = Follower(
             configuration.conninfo,
             [
@@ -160,9 +163,20 @@ class GatewayProcess:
         try:
             key = self.keyring.authenticate(caller.token(), now=time.time(), address=address)
         except KeyRefused as refused:
+            if refused.proves_nothing:
+                self._count_guess(address)
             raise refuse_key(refused.code, str(refused)) from None
         caller.key = key
         return key
+
+    def _count_guess(self, address: str | None) -> None:
+        """Raise TooManyWrongKeys where an address presented too many. Good keys never come here."""
+        place, now = find_place(address), time.monotonic()
+        wait = self._wrong_keys.wait_seconds(place, now)
+        if wait:
+            raise TooManyWrongKeys(wait) from None
+        if self._wrong_keys.note(place, now):
+            log.warning("many wrong API keys come from %s: it is told to wait", place)
 
     def note_call(self, call: Call) -> None:
         """Count a call that is over, and trace it where that is wanted."""

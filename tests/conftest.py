@@ -9,6 +9,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from accounts import login
+from accounts.api import authentication
 from accounts.connections import conninfo_of
 from accounts.models import Membership, Organization, Project, User
 from tests.parts import Servers, run_servers
@@ -35,6 +37,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """Let Django empty the tables after a test that commits; the product refuses that."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(LET_TABLES_BE_EMPTIED)
+
+
+@pytest.fixture(autouse=True)
+def forgotten_guesses() -> None:
+    """Wrong passwords and keys are counted for the life of a process; each test begins anew."""
+    login.BY_ADDRESS.forget()
+    login.BY_ACCOUNT.forget()
+    login.RIGHT_BEFORE.forget()
+    authentication.WRONG_KEYS.forget()
 
 
 @pytest.fixture

@@ -1,22 +1,30 @@
 """Who asks: a person with a session, whose writes need a CSRF token, or a management key.
 
 A management key comes as `Authorization: Bearer`. `request.user` is then its maker and
-`request.auth` the key; what it may do is access.find_key_standing().
+`request.auth` the key; what it may do is access.find_key_standing(). Who presents wrong ones again
+and again has to wait, before anything is looked up; keys that were right here before do not.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
+from accounts.audit import client_address
 from accounts.errors import KeyRefused
+from accounts.guessing import Guesses, Proven, find_place, whole_seconds
 from accounts.management_keys import authenticate
 from accounts.models import ManagementKey, User
+
+# By network address: thirty, and one more every two seconds.
+WRONG_KEYS = Guesses(most=30, per_seconds=60)
+RIGHT_BEFORE = Proven()
 
 
 class ManagementKeyAuthentication(authentication.BaseAuthentication):
@@ -29,13 +37,24 @@ class ManagementKeyAuthentication(authentication.BaseAuthentication):
             return None
         if scheme.lower() != "bearer":
             raise AuthenticationFailed("Send a management key as 'Authorization: Bearer KEY'.")
-        try:
-            key = authenticate(text.strip())
-        except KeyRefused as error:
-            raise AuthenticationFailed(error.message, code=f"key_{error.code}") from None
+        key = self._find_key(request, text.strip())
         if not key.made_by.is_active:
             raise AuthenticationFailed("Whoever made this management key is inactive.")
         return key.made_by, key
+
+    def _find_key(self, request: Request, text: str) -> ManagementKey:
+        place, now = find_place(client_address(request._request)), time.monotonic()
+        wait = 0.0 if text in RIGHT_BEFORE else WRONG_KEYS.wait_seconds(place, now)
+        if wait:
+            raise Throttled(whole_seconds(wait))
+        try:
+            key = authenticate(text)
+        except KeyRefused as error:
+            if error.proves_nothing:
+                WRONG_KEYS.note(place, now)
+            raise AuthenticationFailed(error.message, code=f"key_{error.code}") from None
+        RIGHT_BEFORE.add(text)
+        return key
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="management API"'

@@ -12,6 +12,7 @@
       RequestTimeout        408  the request's body came too slowly
       TooLarge              413
       EncodedBody           415  the request's body is compressed
+      TooManyWrongKeys      429  a wrong key, after many from the same network address
       QuotaRefused          429  a budget is spent: waiting does not help soon
         RateLimited         429  too much for this minute: waiting helps
       Unavailable           503  this gateway cannot take the call now
@@ -170,6 +171,21 @@ class EncodedBody(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("Send the request body as it is, without content-encoding.")
+
+
+class TooManyWrongKeys(GatewayError):
+    """Said in place of 401 where too many wrong keys came from a network address."""
+
+    status = 429
+    code = "too_many_wrong_keys"
+    should_retry = False
+    openai_type = "requests"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(
+            "This API key is wrong, and too many wrong ones came from your network address.",
+            retry_after_seconds=retry_after_seconds,
+        )
 
 
 class QuotaRefused(GatewayError):

@@ -50,6 +50,7 @@ EVERY: list[GatewayError] = [
     errors.RequestTimeout(),
     errors.TooLarge(1000),
     errors.EncodedBody(),
+    errors.TooManyWrongKeys(1.5),
     errors.QuotaRefused(QUOTA),
     errors.RateLimited(RATE),
     errors.Unavailable(),

@@ -16,6 +16,9 @@ from tests.calls.conftest import (  # noqa: F401 - fixtures and a hook of pytest
 from tests.faults.world import declare
 from tests.parts import Gateway, Parts, Servers, run_parts
 
+OPERATOR = "op@example.org"
+PASSWORD = "an operator's long password"
+
 
 @pytest.fixture(scope="module")
 def parts(servers: Servers) -> Iterator[Parts]:
@@ -32,3 +35,11 @@ def keys(parts: Parts) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def gateway(parts: Parts, keys: dict[str, str]) -> Gateway:
     return parts.serve()
+
+
+@pytest.fixture(scope="module")
+def operator(parts: Parts) -> str:
+    """The address with which an operator of the parts logs in."""
+    make = "from accounts.models import User; User.objects.create_superuser(*%r)"
+    parts.manage("shell", "-v", "0", "-c", make % ((OPERATOR, PASSWORD),))
+    return OPERATOR
