@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from copy import copy
 from typing import NamedTuple
 
 import msgspec
@@ -233,7 +232,7 @@ class Attempt:
 
 def describe(call: Call, offer: Offer) -> UsageEvent:
     """Return the event of an attempt of which nothing is heard yet: all of its bound is used."""
-    event = copy(offer.way.event)
+    event: UsageEvent = offer.way.event.__copy__()  # type: ignore[attr-defined]
     event.id = new_id()
     event.call_id = call.id
     event.uncached_input = offer.bound.input_tokens

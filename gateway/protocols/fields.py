@@ -29,7 +29,7 @@ _text = msgspec.json.Decoder(str)
 
 def check_model_name(name: str) -> None:
     """Raise BadRequest for a name that no model can have and no header can carry."""
-    if _CONTROL.search(name):
+    if not name.isprintable() and _CONTROL.search(name):
         raise BadRequest("'model' holds a control character.", "model")
 
 

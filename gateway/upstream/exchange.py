@@ -221,6 +221,12 @@ class UpstreamAnswer:
 
     async def _read_all(self, limit_bytes: int) -> bytes:
         assert self._chunks is not None, "send() comes first"
+        stream = self._stream
+        if isinstance(stream, ConnectionStream) and (rest := stream.take_rest()) is not None:
+            if len(rest) > limit_bytes:
+                raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)
+            stream.release()
+            return rest
         chunks = []
         size = 0
         async for chunk in self._chunks:

@@ -191,10 +191,24 @@ class ConnectionStream(httpx2.AsyncByteStream):
             raise
         if chunk:
             return chunk
-        self._release()
+        self.release()
         raise StopAsyncIteration
 
-    def _release(self) -> None:
+    def take_rest(self) -> bytes | None:
+        """Take what is left where all of it has arrived; None where it has to be waited for.
+
+        The connection still has to be released, or aborted.
+        """
+        payload = self._payload
+        if not payload.is_eof() or payload.exception() is not None:
+            return None
+        rest = payload.read_nowait()
+        while not payload.at_eof():
+            rest += payload.read_nowait()
+        return rest
+
+    def release(self) -> None:
+        """Give back the connection of an answer that was read to its end."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
