@@ -50,6 +50,7 @@ class Caller:
         self.path = scope["path"]
         self.key: KeyRecord | None = None
         self.model = ""
+        self.told: Headers = []  # What an answer that passes says beside itself.
         self.started = False  # The head of the answer is out: errors go into the body now.
         self.is_gone = False  # It hung up. Only known once when_gone() was called.
         self._scope = scope
@@ -192,9 +193,10 @@ class Caller:
             self._watch.cancel()
 
     def identity(self) -> Headers:
-        """Return the headers that every answer carries: the call's id for both vendors' clients."""
+        """Return the headers that every answer carries: the call's id for both vendors' clients,
+        and what is told about limits."""
         call_id = self.call_id.encode()
-        return [(b"x-request-id", call_id), (b"request-id", call_id)]
+        return [(b"x-request-id", call_id), (b"request-id", call_id), *self.told]
 
     def _begin_watching(self) -> None:
         self._on_disconnect = self._offered.get("on_disconnect")

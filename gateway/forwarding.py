@@ -24,7 +24,7 @@ from gateway.errors import (
     SpoolFull,
     UpstreamUnreachable,
 )
-from gateway.holding import hold_for, make_offer
+from gateway.holding import call_headers, hold_for, make_offer
 from gateway.process import GatewayProcess
 from gateway.relaying import relay, settle_broken
 from gateway.upstream import UpstreamAnswer, UpstreamError
@@ -53,6 +53,7 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     call = Call(caller.call_id, lane, request, at, started, received)
     call.offers = [make_offer(call, each, dialect) for each in lane.choose(process.catalog)]
     hold = await hold_for(process, call, dialect)
+    caller.told = call_headers(call, hold)
     attempt = Attempt(process.ledger, call, hold)
     try:
         answer = await send(process, caller, attempt)

@@ -15,10 +15,12 @@ from billing.ledger.ledger import Hold
 from billing.ledger.windows import END
 from billing.quotas import QuotaRule
 from gateway import bounds, errors
+from gateway.caller import Headers
 from gateway.calls import Call, Offer
 from gateway.dialects import Dialect
 from gateway.errors import HoldExceedsLimit, LedgerAway, PriceUnknown, QuotaExplanation
 from gateway.lanes import LaneRoute
+from gateway.limits import limit_headers
 from gateway.process import GatewayProcess
 
 log = logging.getLogger(__name__)
@@ -142,6 +144,17 @@ def _largest_cap_on(offer: Offer, room: Room) -> int | None:
     elif unit != "output_tokens":
         return None
     return bounds.largest_cap_within(offer.bound, most)
+
+
+def call_headers(call: Call, hold: Hold) -> Headers:
+    """Return what is told beside the answer: what is left of limits, and how short it became."""
+    headers: Headers = []
+    if call.lane.shows_limits:
+        claims = [*hold.claims, *hold.rates]
+        headers += limit_headers(claims, protocol=call.protocol, now=call.at)
+    if call.cap is not None:
+        headers.append((b"x-tollgate-output-cap", b"%d" % call.cap))
+    return headers
 
 
 def _refuse(call: Call, spent: Spent) -> errors.QuotaRefused:

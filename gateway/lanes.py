@@ -45,7 +45,8 @@ class LaneRoute(msgspec.Struct, frozen=True, kw_only=True):
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """`routes` is in the order of priority, `good_until` in Unix seconds. A rule that may refuse
-    for cost lets nothing without a price through, a strict one nothing without a bound."""
+    for cost lets nothing without a price through, a strict one nothing without a bound; answers
+    show what is left of limits other than cost."""
 
     key: KeyRecord
     model: ModelRecord
@@ -54,6 +55,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[QuotaRule, ...]
     needs_price: bool
     is_strict: bool
+    shows_limits: bool
     routes: tuple[LaneRoute, ...]
     good_until: float
 
@@ -119,6 +121,7 @@ class Lanes:
             rules=terms.rules,
             needs_price=any(rule.is_drawn for rule in terms.rules if rule.unit == "cost"),
             is_strict=any(rule.is_strict for rule in terms.rules),
+            shows_limits=any(rule.is_drawn for rule in terms.rules if rule.unit != "cost"),
             routes=tuple(routes),
             good_until=min([terms.until, *ends]),
         )

@@ -32,8 +32,8 @@ class Need(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A window's figures in the quota's unit, as the database last gave them; `limit` with what
-    raises add to the rule's, and None where it only counts."""
+    """A window's figures in the quota's unit as they were at `as_of` (Unix seconds); `limit` with
+    what raises add to the rule's, and None where it only counts."""
 
     rule: QuotaRule
     starts_at: datetime
@@ -41,6 +41,7 @@ class Standing(NamedTuple):
     limit: int | None
     used: int
     held: int
+    as_of: float
 
 
 class Unavailable(Exception):
@@ -68,7 +69,7 @@ class Window(Account):
     largest_need of the calls that drew here lately
     is_rate      it is counted in Redis (rates.py), not in PostgreSQL
     opened_at    an instant within it, which decides what the database takes for its period
-    used, drawn, left, limit   as they were at the last draw
+    used, drawn, left, limit   as they were at the last draw, at `known_at` (Unix seconds)
     """
 
     rule: QuotaRule
@@ -86,6 +87,7 @@ class Window(Account):
     left: int = 0
     used: int = 0
     drawn: int = 0
+    known_at: float = 0.0
     largest_need: int = 0
 
     @property
@@ -101,7 +103,9 @@ class Window(Account):
             held = self.drawn - (0 if self.is_observed else max(self.free, 0))
         elif self.is_rate:
             used, held = max(self.drawn - self.amount, 0), self.held
-        return Standing(self.rule, self.starts_at, self.ends_at, self.limit, used, held)
+        return Standing(
+            self.rule, self.starts_at, self.ends_at, self.limit, used, held, self.known_at
+        )
 
     def place(self, number: int, starts_at: datetime, ends_at: datetime) -> None:
         """Take over what the database says of the window: its row and its period."""

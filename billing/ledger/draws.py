@@ -249,11 +249,13 @@ class DrawTask:
 
     def _credit(self, ordered: Sequence[Window], row: tuple[Any, ...]) -> list[int]:
         granted, refused_by, limits, used, held = row
+        now = time.time()
         for i, window in enumerate(ordered):
             core.credit(window, window.granted + granted[i])
             window.doubtful = False
             window.used = used[i]
             window.drawn = held[i] + granted[i]
+            window.known_at = now
             window.limit = limits[i]
             limit = core.UNLIMITED if limits[i] is None else limits[i]
             window.left = max(limit - window.used - window.drawn, 0)

@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
@@ -198,10 +199,8 @@ class Ledger:
         async with self._reads.connection() as connection:
             cursor = await connection.execute(_STANDING, asked)
             found = {row[0]: row[1:] for row in await cursor.fetchall()}
-        return [
-            Standing(w.rule, *found.get(w.rule.id, (w.starts_at, w.ends_at, w.rule.limit, 0, 0)))
-            for w in windows
-        ]
+        now = time.time()
+        return [_stand(window, found.get(window.rule.id), now) for window in windows]
 
     async def close(self, *, timeout_seconds: float) -> None:
         """Settle and give back everything; what cannot be settled in time stays in the spool."""
@@ -274,6 +273,16 @@ class Ledger:
             raise RuntimeError(f"the hold of attempt {hold.attempt} has ended already")
         hold.is_open = False
         hold.process.open_holds -= 1
+
+
+def _stand(window: Window, row: tuple[Any, ...] | None, now: float) -> Standing:
+    """Say how a window stands by its row, or without one as a new one does. What this process has
+    drawn and is not using is held by nobody."""
+    if row is None:
+        row = (window.starts_at, window.ends_at, window.rule.limit, 0, 0)
+    starts_at, ends_at, limit, used, drawn = row
+    held = max(drawn - max(window.free, 0), 0)
+    return Standing(window.rule, starts_at, ends_at, limit, used, held, now)
 
 
 def _amounts(claims: Sequence[Claim], event: UsageEvent) -> list[int]:

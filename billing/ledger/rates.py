@@ -249,6 +249,7 @@ def _learn(window: Window, limit: int | None, drawn: int) -> None:
     """
     window.limit = window.rule.limit
     window.drawn = drawn
+    window.known_at = time.time()
     window.left = UNLIMITED if limit is None else max(limit - drawn, 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -45,11 +46,13 @@ def _describe_quota(key: KeyRecord, standing: Standing) -> dict[str, object]:
     """Return a quota as refusals describe one: cost in decimal USD, other units as numbers.
 
     `held` is what running calls may yet use. `left` is what a new call can still hold; both it
-    and `limit` are null where the quota only counts.
+    and `limit` are null where the quota only counts. `at_worst` is the most that can ever be used
+    of the limit: a bounded quota's calls may use more than they hold.
     """
     rule, limit, used, held = standing.rule, standing.limit, standing.used, standing.held
     left = None if limit is None else max(limit - used - held, 0)
-    amounts = {"limit": limit, "used": used, "held": held, "left": left}
+    at_worst = limit * rule.share if limit is not None and rule.is_drawn else None
+    amounts = {"limit": limit, "used": used, "held": held, "left": left, "at_worst": at_worst}
     return {
         "scope": rule.scope,
         "name": _name_scope(key, rule.scope),
@@ -58,8 +61,12 @@ def _describe_quota(key: KeyRecord, standing: Standing) -> dict[str, object]:
         "window": rule.window,
         "model": rule.model or None,
         "mode": rule.mode,
+        "hold": rule.hold,
+        "clamp": rule.clamp,
         **{name: _show(amount, rule.unit) for name, amount in amounts.items()},
+        "counted_since": _write_local(_counted_since(standing), key.time_zone),
         "resets_at": _describe_reset(standing, key.time_zone),
+        "as_of": _write_local(standing.as_of, key.time_zone),
     }
 
 
@@ -75,6 +82,15 @@ def _name_scope(key: KeyRecord, scope: str) -> str:
 
 def _show(amount: int | None, unit: str) -> str | int | None:
     return format_usd(amount) if unit == "cost" and amount is not None else amount
+
+
+def _counted_since(standing: Standing) -> float:
+    """Return when counting began: with the window, or with the quota in the middle of it."""
+    return max(standing.starts_at.timestamp(), standing.rule.made_at)
+
+
+def _write_local(at: float, time_zone: str) -> str:
+    return datetime.fromtimestamp(int(at), ZoneInfo(time_zone)).isoformat()
 
 
 def _describe_reset(standing: Standing, time_zone: str) -> str | None:

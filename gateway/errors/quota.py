@@ -106,6 +106,7 @@ def describe(quota: QuotaExplanation) -> dict[str, object]:
         "unit": quota.unit,
         "window": quota.window,
         "model": quota.model or None,
+        "hold": quota.hold,
         **amounts,
         "resets_at": None if quota.resets_at is None else _in_zone(quota).isoformat(),
         "time_zone": quota.time_zone,

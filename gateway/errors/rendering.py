@@ -10,7 +10,13 @@ import math
 
 import msgspec
 
-from gateway.errors.quota import describe
+from gateway.errors.limits import (
+    ANTHROPIC_NAMES,
+    OPENAI_NAMES,
+    write_anthropic,
+    write_openai,
+)
+from gateway.errors.quota import QuotaExplanation, describe
 from gateway.errors.tree import GatewayError
 
 # Anthropic names its errors by status alone (its API's error reference).
@@ -71,11 +77,28 @@ def error_headers(error: GatewayError, call_id: str) -> list[tuple[bytes, bytes]
         found.append((b"retry-after-ms", b"%d" % milliseconds))
     if error.should_retry is not None:
         found.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if error.explanation is not None and error.status == 429:
+        found += _limit_headers(error.explanation, error.retry_after_seconds)
     if error.allow:
         found.append((b"allow", ", ".join(error.allow).encode()))
     if error.status == 401:
         found.append((b"www-authenticate", b"Bearer"))
     return found
+
+
+def _limit_headers(
+    quota: QuotaExplanation, reset_seconds: float | None
+) -> list[tuple[bytes, bytes]]:
+    """The limit that refused, for either vendor's client."""
+    left = max(quota.limit - quota.used - quota.held, 0)
+    resets_at = quota.resets_at
+    now = 0.0 if resets_at is None else resets_at - (reset_seconds or 0.0)
+    return [
+        header
+        for names, write in ((OPENAI_NAMES, write_openai), (ANTHROPIC_NAMES, write_anthropic))
+        for name in names.get(quota.unit, ())
+        for header in write(name, limit=quota.limit, left=left, resets_at=resets_at, now=now)
+    ]
 
 
 def _write_message(error: GatewayError, call_id: str) -> str:

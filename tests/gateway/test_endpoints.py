@@ -67,6 +67,7 @@ STANDING = Standing(
     limit=5 * 10**10,
     used=12_500_000_000,
     held=1,
+    as_of=1_784_000_000.7,
 )
 
 
@@ -175,11 +176,16 @@ def test_me_tells_what_is_left_of_each_quota(catalog: Catalog) -> None:
             "window": "month",
             "model": None,
             "mode": "enforce",
+            "hold": "strict",
+            "clamp": True,
             "limit": "5.00",
             "used": "1.25",
             "held": "0.0000000001",
             "left": "3.7499999999",
+            "at_worst": "5.00",
+            "counted_since": "2026-07-01T00:00:00+02:00",
             "resets_at": "2026-08-01T00:00:00+02:00",
+            "as_of": "2026-07-14T05:33:20+02:00",
         }
     ]
 
@@ -191,6 +197,20 @@ def test_nothing_is_left_where_more_was_used_than_allowed(catalog: Catalog) -> N
 def test_a_quota_that_only_counts_has_neither_limit_nor_rest(catalog: Catalog) -> None:
     told = quota(catalog, STANDING._replace(rule=change(RULE, limit=None), limit=None))
     assert (told["limit"], told["left"], told["used"]) == (None, None, "1.25")
+
+
+def test_a_quota_that_was_made_within_its_window_says_since_when_it_counts(
+    catalog: Catalog,
+) -> None:
+    made_at = datetime(2026, 7, 10, 12, tzinfo=UTC).timestamp()
+    told = quota(catalog, STANDING._replace(rule=change(RULE, made_at=made_at)))
+    assert told["counted_since"] == "2026-07-10T14:00:00+02:00"
+
+
+def test_a_bounded_quota_publishes_its_worst_case(catalog: Catalog) -> None:
+    rule = change(RULE, unit="total_tokens", hold="bounded", limit=1000, share=1)
+    told = quota(catalog, STANDING._replace(rule=rule, limit=1000, used=0, held=0))
+    assert (told["hold"], told["limit"], told["at_worst"]) == ("bounded", 1000, 4000)
 
 
 def test_a_lifetime_never_resets(catalog: Catalog) -> None:
