@@ -215,8 +215,13 @@ class Allowances:
         return [*self.current.values(), *self.ended, *self.upcoming.values()]
 
     def unused(self) -> set[Window]:
-        """Return the windows that nothing is drawn from any more."""
-        return {w for w in self.in_use if not (w.amount or w.held or w.pending or w.waiting)}
+        """Return the windows that nothing is drawn from any more, for certain."""
+        return {
+            window
+            for window in self.in_use
+            if not (window.amount or window.held or window.pending or window.waiting)
+            and not window.doubtful
+        }
 
     def forget(self, windows: set[Window]) -> None:
         """Pass over these windows from now on, if they are unused still."""

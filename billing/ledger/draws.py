@@ -2,8 +2,8 @@
 
 It is the only one here that talks to the database, one statement for all who wait, and it is
 never cancelled in the middle: what it learns too late is free for the next call. After an error
-nobody knows whether a statement was committed, so each account it touched is in doubt until
-`granted` has been read again.
+nobody knows whether a statement was committed, or still will be, so each account it touched is in
+doubt until a fence is put up, behind which it comes too late, and `granted` has been read again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Connection = psycopg.AsyncConnection[Any]
 
 _DRAW = (
     "SELECT granted, refused_by, limits, used, held"
-    " FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s, %s)"
+    " FROM ledger_draw(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
 
@@ -68,6 +68,7 @@ class DrawTask:
         self._idle = Idle()
         self._asked: list[Waiter] = []
         self._asked_at: dict[int, float] = {}
+        self._fence = 0
         self.process_ended = False
         self.processes = 1  # How many gateway processes are alive; renewals tell.
         self.draws = 0
@@ -97,6 +98,10 @@ class DrawTask:
         self._allowances.is_recalled = False
         in_use = [window for window in self._allowances.in_use if not window.is_rate]
         idle = self._idle.find(in_use, everything=everything)
+        doubtful = [window for window in in_use if window.doubtful]
+        if doubtful:
+            async with self._database.connection() as connection:
+                await self._clear_doubts(connection, doubtful)
         if idle:
             idle.sort(key=lambda window: window.window)
             amounts = [window.free for window in idle]
@@ -105,8 +110,8 @@ class DrawTask:
                 window.doubtful = True
             async with self._database.connection() as connection:
                 await connection.execute(
-                    "SELECT ledger_give_back(%s, %s, %s)",
-                    [self._process, [window.window for window in idle], amounts],
+                    "SELECT ledger_give_back(%s, %s, %s, %s)",
+                    [self._process, [window.window for window in idle], amounts, self._fence],
                 )
             for window in idle:
                 window.doubtful = window.recall = False
@@ -205,9 +210,18 @@ class DrawTask:
                 await self._draw(connection, [window], [waiter])
 
     async def _clear_doubts(self, connection: Connection, windows: Sequence[Window]) -> None:
-        """Read what was granted in all; what a lost answer had said comes to light here."""
+        """Read what was granted in all; what a lost answer had said comes to light here.
+
+        A return that is still on its way must not be carried out after it was read as not done, so
+        nothing that was said before is done any more. The update waits for what is being done.
+        """
         if not windows:
             return
+        self._fence += 1
+        await connection.execute(
+            "UPDATE gateway_process SET fence = %s WHERE id = %s AND fence < %s",
+            [self._fence, self._process, self._fence],
+        )
         cursor = await connection.execute(
             "SELECT window_id, granted FROM allowance"
             " WHERE process_id = %s AND window_id = ANY (%s)",
@@ -238,6 +252,7 @@ class DrawTask:
             [need for _, _, need in claims],
             [_wish(window, need) for _, window, need in claims],
             self.processes,
+            self._fence,
         ]
         for window in ordered:
             window.doubtful = True

@@ -193,14 +193,16 @@ async def _compare(connection: AsyncConnection[Any], event: UsageEvent) -> None:
 async def _correct(connection: AsyncConnection[Any], fact: UsageEvent, truth: UsageEvent) -> None:
     """Append the difference between what was captured and what turned out, once."""
     usage = {b: getattr(truth, b) - getattr(fact, b) for b in BUCKETS}
+    usage = {bucket: difference for bucket, difference in usage.items() if difference}
     ticks = truth.cost_ticks - fact.cost_ticks
     cursor = await connection.execute(
         "INSERT INTO adjustment (window_id, event_id, amount, usage, reason)"
         " VALUES (NULL, %s, %s, %s, 'late') ON CONFLICT DO NOTHING RETURNING id",
-        [fact.id, ticks, Jsonb({b: n for b, n in usage.items() if n})],
+        [fact.id, ticks, Jsonb(usage)],
     )
     row = await cursor.fetchone()
     if row is None:
+        await _compare_correction(connection, truth, ticks=ticks, usage=usage)
         return
     await connection.execute(rollups.INSERT_CORRECTION_DELTA, [row[0]])
     for window, was, now in zip(
@@ -216,6 +218,19 @@ async def _correct(connection: AsyncConnection[Any], fact: UsageEvent, truth: Us
             " overrun = overrun - greatest(%(less)s - posted, 0) + %(more)s WHERE id = %(window)s",
             {"less": max(was - now, 0), "more": max(now - was, 0), "window": window},
         )
+
+
+async def _compare_correction(
+    connection: AsyncConnection[Any], truth: UsageEvent, *, ticks: int, usage: dict[str, int]
+) -> None:
+    """Keep a second truth as a conflict where it is not the one that corrected the fact."""
+    cursor = await connection.execute(
+        "SELECT amount = %s AND usage = %s FROM adjustment"
+        " WHERE event_id = %s AND window_id IS NULL AND reason = 'late'",
+        [ticks, Jsonb(usage), truth.id],
+    )
+    if await cursor.fetchone() != (True,):
+        await record_conflict(connection, truth, _digest(truth))
 
 
 def _digest(event: UsageEvent) -> str:

@@ -71,7 +71,7 @@ post_allowances AS (
 ),
 deltas AS ({rollups.insert_deltas_sql("inserted")}),
 tag_deltas AS ({rollups.insert_tag_deltas_sql("inserted")})
-SELECT CASE WHEN count(*) < %(count)s THEN coalesce(array_agg(id::text), '{{}}') END FROM inserted
+SELECT count(*) FROM inserted
 """  # noqa: S608 - the pieces are constants.
 
 _PROCESS = "SELECT ended_at IS NULL FROM gateway_process WHERE id = %s FOR SHARE"
@@ -87,7 +87,7 @@ async def settle(
     database, and psycopg's errors when it cannot be known whether the batch was committed.
     """
     try:
-        missing = await _settle_batch(connection, process, events, windows)
+        are_new = await _settle_batch(connection, process, events, windows)
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         if len(events) == 1:
             await set_aside(connection, events[0], str(error))
@@ -96,36 +96,24 @@ async def settle(
         for half in (events[:middle], events[middle:]):
             await settle(connection, process=process, events=half, windows=windows)
         return
-    if missing:
+    if not are_new:
         from billing.ledger.late import compare_with_facts
 
-        await compare_with_facts(connection, [e for e in events if decode_event(e).id in missing])
+        await compare_with_facts(connection, events)
 
 
 async def _settle_batch(
     connection: AsyncConnection[Any], process: str, events: Sequence[bytes], windows: list[int]
-) -> set[str]:
-    """Insert a batch in one round trip; return the ids that had been facts already."""
-    parameters = _parameters(events, process, late=False)
+) -> bool:
+    """Insert a batch in one round trip; False where some were facts already, or came twice."""
+    parameters = {"events": json_array(events), "process": process, "late": False}
     async with connection.pipeline(), connection.transaction():
         alive = await connection.execute(_PROCESS, [process])
         await connection.execute(LOCK_WINDOWS, [windows])
         settled = await connection.execute(_SETTLE, parameters)
     if await alive.fetchone() != (True,):
         raise ProcessEnded(process)
-    row = await settled.fetchone()
-    if row is None or row[0] is None:  # All were new: the usual end, and nothing to read.
-        return set()
-    return {decode_event(event).id for event in events}.difference(row[0])
-
-
-def _parameters(events: Sequence[bytes], process: str, *, late: bool) -> dict[str, object]:
-    return {
-        "events": json_array(events),
-        "count": len(events),
-        "process": process,
-        "late": late,
-    }
+    return await settled.fetchone() == (len(events),)
 
 
 async def set_aside(connection: AsyncConnection[Any], event: bytes, error: str) -> None:
@@ -165,7 +153,7 @@ async def settle_for_ended(
     process's row and all windows; what cannot be stored is set aside, so that it can be ended."""
     if not events:
         return
-    parameters = _parameters(events, process, late=True)
+    parameters = {"events": json_array(events), "process": process, "late": True}
     try:
         async with connection.transaction():
             await connection.execute(_SETTLE, parameters)

@@ -56,6 +56,9 @@ class GatewayProcess(models.Model):
     finished = models.BigIntegerField(
         db_default=0, help_text="Attempts that ended here; as many events carry a process_seq."
     )
+    fence = models.BigIntegerField(
+        db_default=0, help_text="Draws and returns that were said before this are refused."
+    )
     report = models.JSONField(null=True, help_text="How it said that it is, at reported_at.")
     reported_at = models.DateTimeField(null=True)
 

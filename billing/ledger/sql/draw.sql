@@ -5,6 +5,8 @@
 -- p_spare     what the process has free in each already
 -- p_waiter, p_position, p_need, p_want   the claims, in the order of their waiters (1, 2, ...)
 -- p_processes the gateway processes that share the windows
+-- p_fence     how often the process has found out what became of statements that it gave up on; what
+--             it said before that, and arrives only now, is refused
 --
 -- Each waiter gets all of its windows or none. A grant is what is missing, and up to `want` where
 -- that leaves enough for the other processes. None takes posted + overrun + drawn above the limit.
@@ -18,6 +20,7 @@ CREATE OR REPLACE FUNCTION ledger_draw(
     p_need bigint[],
     p_want bigint[],
     p_processes int,
+    p_fence bigint DEFAULT 0,
     OUT granted bigint[],
     OUT refused_by int[],
     OUT limits bigint[],
@@ -38,6 +41,7 @@ DECLARE
 BEGIN
     PERFORM 1 FROM gateway_process
         WHERE id = p_process AND ended_at IS NULL AND lease_until > clock_timestamp()
+            AND fence <= p_fence
         FOR SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'gateway process % has ended or its lease has', p_process

@@ -1,10 +1,12 @@
 -- Give undrawn parts of allowances back to their windows. Amounts that a process no longer has
--- (it was ended meanwhile) are passed over: ending it gave them back already.
+-- (it was ended meanwhile) are passed over: ending it gave them back already. So are those that it
+-- has taken back: it read what was granted, with a higher fence, before this arrived.
 CREATE OR REPLACE FUNCTION ledger_give_back(
-    p_process uuid, p_windows bigint[], p_amounts bigint[]
+    p_process uuid, p_windows bigint[], p_amounts bigint[], p_fence bigint DEFAULT 0
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM 1 FROM gateway_process WHERE id = p_process AND ended_at IS NULL FOR SHARE;
+    PERFORM 1 FROM gateway_process
+        WHERE id = p_process AND ended_at IS NULL AND fence <= p_fence FOR SHARE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
