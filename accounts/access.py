@@ -125,6 +125,14 @@ def may_see_usage(standing: Standing | None, *, organization: int, owner: int | 
     )
 
 
+def may_manage_quota(standing: Standing | None, *, organization: int, scope: str) -> bool:
+    """Ask before making, changing, raising or ending a quota. What an organization as a whole may
+    use is the operator's word; what it makes of that is its own."""
+    if scope == "organization" and (standing is None or standing.role != OPERATOR):
+        return False
+    return may(standing, Right.MANAGE_QUOTAS, organization=organization)
+
+
 def may_give_role(
     standing: Standing | None, *, organization: int, before: str | None, after: str | None
 ) -> bool:

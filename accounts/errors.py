@@ -11,6 +11,7 @@
       RepeatDiffers       an idempotency key came back with another request
       OrganizationIsDeleted  a deleted organization never comes back
       OrganizationIsActive   only a suspended one can be deleted
+      InUse               something else refers to it still
 
 No message holds any part of a key.
 """
@@ -94,6 +95,12 @@ class OrganizationIsActive(AccountsError):
     """Only a suspended organization can be deleted."""
 
     code = "organization_active"
+
+
+class InUse(AccountsError):
+    """Something else refers to it still."""
+
+    code = "in_use"
 
 
 class LastOwner(AccountsError):

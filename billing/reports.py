@@ -6,13 +6,14 @@ count by whole quarters of an hour; days are those of the organization's time zo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 from django.db.models import QuerySet, Sum
-from django.db.models.functions import TruncDate
+from django.db.models.functions import Trunc, TruncDate
 
 from accounts.models import ApiKey, Organization, Project
 from billing.models import Rollup, RollupDelta
@@ -24,6 +25,17 @@ class Line(msgspec.Struct, frozen=True):
     """What was used under one label: a day, a model, a key or a project."""
 
     label: str
+    calls: int
+    attempts: int
+    usage: Usage
+    cost_ticks: int
+
+
+class Group(msgspec.Struct, frozen=True):
+    """What was used by one combination of `values`, from `starts_at` on where there are steps."""
+
+    starts_at: datetime | None
+    values: dict[str, str | int | None]
     calls: int
     attempts: int
     usage: Usage
@@ -73,6 +85,33 @@ def total(
     return _line("total", sums)
 
 
+def grouped(
+    organization: Organization,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    by: Sequence[str] = (),
+    step: str | None = None,
+    only: Mapping[str, Collection[object]] | None = None,
+) -> list[Group]:
+    """Return a group for each combination of the columns `by` that was used, oldest first.
+
+    Columns are those of DIMENSIONS. With `step` (`hour` or `day`, in UTC) each group is of one of
+    those; `only` keeps the rows whose columns have one of the values.
+    """
+    rows = _rollups(organization, since, until)
+    for column, wanted in (only or {}).items():
+        rows = rows.filter(**{f"{column}__in": list(wanted)})
+    columns = list(by)
+    if step is not None:
+        rows = rows.annotate(starts_at=Trunc("quarter", step, tzinfo=UTC))
+        columns = ["starts_at", *columns]
+    if not columns:
+        sums = rows.aggregate(**_SUMS)
+        return [_group(sums, by)] if sums["attempts"] is not None else []
+    return [_group(row, by) for row in rows.values(*columns).annotate(**_SUMS).order_by(*columns)]
+
+
 def waiting(organization: Organization) -> int:
     """Return how many deltas are not folded yet: while there are any, reports lag behind."""
     return RollupDelta.objects.filter(organization=organization.pk).count()
@@ -91,6 +130,9 @@ GROUPINGS: dict[str, Callable[..., list[Line]]] = {
     "key": by_key,
     "project": by_project,
 }
+
+# What groups can be of, and `only` can name.
+DIMENSIONS = ("project", "member", "key", "model", "provider", "outcome")
 
 _SUMS = {figure: Sum(figure) for figure in FIGURES}
 
@@ -112,10 +154,18 @@ def _lines(rollups: QuerySet[Rollup], column: str, label: Callable[..., str]) ->
     return [_line(label(row[column]), row) for row in rows]
 
 
-def _line(label: str, sums: dict[str, int | None]) -> Line:
+def _line(label: str, sums: Mapping[str, Any]) -> Line:
     figures = {figure: int(sums[figure] or 0) for figure in FIGURES}
     usage = Usage(**{bucket: figures[bucket] for bucket in Usage.__struct_fields__})
     return Line(label, figures["calls"], figures["attempts"], usage, figures["cost_ticks"])
+
+
+def _group(row: Mapping[str, Any], by: Sequence[str]) -> Group:
+    line = _line("", row)
+    values = {column: row[column] for column in by}
+    return Group(
+        row.get("starts_at"), values, line.calls, line.attempts, line.usage, line.cost_ticks
+    )
 
 
 def _dearest_first(lines: list[Line]) -> list[Line]:

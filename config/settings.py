@@ -145,6 +145,7 @@ SPECTACULAR_SETTINGS = {
         "HangUp": "accounts.models.Organization.HangUp",
         "Role": "accounts.models.Membership.Role",
         "ManagementKeyScope": "accounts.models.ManagementKey.Scope",
+        "QuotaScope": "billing.models.Quota.Scope",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -12,6 +12,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/schema", show_schema),
     path("api/v1/", include("accounts.api.urls")),
+    path("api/v1/", include("billing.api.urls")),
+    path("api/v1/", include("gateway.api.urls")),
     path("api/<path:rest>", NothingHere.as_view()),
     path("docs/api", show_documentation),
 ]

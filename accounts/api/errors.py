@@ -31,6 +31,7 @@ from rest_framework.response import Response
 
 from accounts.errors import (
     AccountsError,
+    InUse,
     InvalidField,
     InvitationIsOver,
     KeyIsRevoked,
@@ -52,6 +53,7 @@ STATUSES: dict[type[AccountsError], int] = {
     RepeatDiffers: status.HTTP_409_CONFLICT,
     OrganizationIsDeleted: status.HTTP_409_CONFLICT,
     OrganizationIsActive: status.HTTP_409_CONFLICT,
+    InUse: status.HTTP_409_CONFLICT,
 }
 
 

@@ -27,7 +27,19 @@ class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             raise ValidationError("must be text")
+        if self.max_length is not None and len(data) > self.max_length:
+            # Asked before spaces are trimmed: what is described is what is sent.
+            raise ValidationError(f"is longer than {self.max_length} characters")
         return super().to_internal_value(data)
+
+
+class Flag(serializers.BooleanField):
+    """True or false, and nothing that could be taken for them. Queries hold text: not for them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise ValidationError("must be true or false")
+        return data
 
 
 class SlugText(Text):

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db import models, transaction
 from django.http import HttpRequest
@@ -53,6 +53,8 @@ class View(APIView):
     organization: Organization
     # Whether a POST here changes one object that exists, and so compares If-Match.
     changes_one = False
+    # What changes by itself, such as a figure of use: it is no part of a version.
+    volatile: ClassVar[frozenset[str]] = frozenset()
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with ExitStack() as self._acting:
@@ -135,16 +137,23 @@ class View(APIView):
         wanted = self.request.headers.get("If-Match")
         if wanted is None or wanted.strip() == "*":
             return
-        if make_etag(shown) not in {tag.strip() for tag in wanted.split(",")}:
+        if self.make_etag(shown) not in {tag.strip() for tag in wanted.split(",")}:
             raise PreconditionFailed
 
     def answer(self, shown: Mapping[str, Any], *, status: int = 200) -> Response:
         """Answer one object with its ETag; 304 where the asker has it already."""
-        etag = make_etag(shown)
+        etag = self.make_etag(shown)
         known = self.request.headers.get("If-None-Match", "")
-        if self.request.method == "GET" and etag in {tag.strip() for tag in known.split(",")}:
+        asks_anew = self.request.method == "GET" and not self.volatile
+        if asks_anew and etag in {tag.strip() for tag in known.split(",")}:
             return Response(status=304, headers={"ETag": etag})
         return Response(shown, status=status, headers={"ETag": etag})
+
+    def make_etag(self, shown: Mapping[str, Any]) -> str:
+        """Return the version of an object as it is shown."""
+        lasting = {name: value for name, value in shown.items() if name not in self.volatile}
+        text = json.dumps(lasting, sort_keys=True, default=str)
+        return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
 class NothingHere(View):
@@ -162,9 +171,3 @@ def find(rows: models.QuerySet[Row], **identity: Any) -> Row:
     if row is None:
         raise NotFound
     return row
-
-
-def make_etag(shown: Mapping[str, Any]) -> str:
-    """Return the ETag of an object as it is shown."""
-    text = json.dumps(shown, sort_keys=True, default=str)
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

@@ -19,7 +19,6 @@ from accounts.models import ApiKey, Membership, Organization, Project, User
 from billing.models import Quota
 from billing.prices import add_price, figures_of
 from billing.quotas import QuotaFields, set_quota, show_amount
-from gateway.credentials import CredentialError, Secret, open_sealed, seal
 from gateway.declaration.checking import find_keys, find_price
 from gateway.declaration.entries import (
     Declaration,
@@ -32,7 +31,8 @@ from gateway.declaration.entries import (
     ProviderEntry,
     QuotaEntry,
 )
-from gateway.models import Credential, Model, Provider, Route
+from gateway.models import Model, Provider, Route
+from gateway.providers import set_credential
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -65,15 +65,15 @@ def write(declaration: Declaration, report: Report) -> None:
 
 def _write_provider(entry: ProviderEntry, report: Report) -> None:
     provider = _put(Provider, {"name": entry.name}, entry, f"provider {entry.name}", report)
-    current = provider.credentials.first()
-    secret = entry.credential.secret if entry.credential is not None else None
-    if entry.credential is not None and secret is not None and not _is_same(current, secret):
-        provider.credentials.create(sealed=seal(secret.reveal()), source=entry.credential.source)
-        sign, verb = ("~", "replaced") if current else ("+", "set")
-        report.changes.append(
-            f"{sign} credential at {entry.name}: {verb} from {entry.credential.source}"
-        )
-    elif current is None:
+    had_one = provider.credentials.exists()
+    declared = entry.credential
+    if declared is not None and declared.secret is not None:
+        if set_credential(provider, declared.secret.reveal(), source=declared.source):
+            sign, verb = ("~", "replaced") if had_one else ("+", "set")
+            report.changes.append(
+                f"{sign} credential at {entry.name}: {verb} from {declared.source}"
+            )
+    elif not had_one:
         report.notes.append(
             f"! provider {entry.name} has no credential, so its routes are not used yet"
         )
@@ -240,12 +240,3 @@ def _show_change(name: str, before: object, after: object) -> str:
 def _show(value: object) -> str:
     shown = {True: "true", False: "false", None: "none"}
     return shown[value] if value is None or isinstance(value, bool) else str(value)
-
-
-def _is_same(current: Credential | None, declared: Secret) -> bool:
-    if current is None:
-        return False
-    try:
-        return open_sealed(current.sealed) == declared
-    except CredentialError:
-        return False

@@ -51,11 +51,9 @@ from gateway.declaration.reading import (
     whole,
 )
 from gateway.models import Protocol
+from gateway.routes import MODEL_BOUNDS, ROUTE_BOUNDS
 from gateway.upstream import check_base_url
 
-MAX_TOKENS = 2**40
-MAX_TIMEOUT_MS = 86_400_000
-MAX_SMALL = 32_767
 # What an export says where a credential came from no environment variable.
 STORED = "stored"
 
@@ -231,9 +229,6 @@ def read_email(node: yaml.Node, problems: Problems) -> str:
 SLUG = matching(r"[A-Za-z0-9_-]+", 50, "made of letters, digits, - and _ alone")
 NAME = text(100)
 MODEL_NAME = matching(r"\S+", 200, "free of spaces")
-TOKENS = whole(1, MAX_TOKENS)
-OVERHEAD = whole(0, 2**31 - 1)
-TIMEOUT_MS = whole(1, MAX_TIMEOUT_MS)
 
 PROVIDER: dict[str, Reader] = {
     "name": SLUG,
@@ -242,23 +237,16 @@ PROVIDER: dict[str, Reader] = {
     "credential": read_credential,
     "enabled": flag,
 }
+# Empty where the part has no declared bound.
+NULLABLE_OVERHEADS = tuple(name for name in MODEL_BOUNDS if "_per_" in name)
 MODEL_COLUMNS: dict[str, Reader] = {
-    "context_window": TOKENS,
-    "max_output_tokens": TOKENS,
-    "overhead_tokens": OVERHEAD,
-    "overhead_tokens_per_image": nullable(OVERHEAD),
-    "overhead_tokens_per_audio": nullable(OVERHEAD),
-    "overhead_tokens_per_file": nullable(OVERHEAD),
+    **{name: whole(*bounds) for name, bounds in MODEL_BOUNDS.items()},
+    **{name: nullable(whole(*MODEL_BOUNDS[name])) for name in NULLABLE_OVERHEADS},
     "enabled": flag,
 }
 ROUTE_COLUMNS: dict[str, Reader] = {
-    "priority": whole(0, MAX_SMALL),
-    "weight": whole(0, MAX_SMALL),
+    **{name: whole(*bounds) for name, bounds in ROUTE_BOUNDS.items()},
     "cap_bounds_reasoning": flag,
-    "connect_timeout_ms": TIMEOUT_MS,
-    "first_byte_timeout_ms": TIMEOUT_MS,
-    "idle_timeout_ms": TIMEOUT_MS,
-    "total_timeout_ms": TIMEOUT_MS,
     "enabled": flag,
 }
 ROUTE: dict[str, Reader] = {"provider": SLUG, "model": MODEL_NAME, **ROUTE_COLUMNS}

@@ -1,9 +1,20 @@
 """The people of tests/conftest.py, each with the API in hand."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from accounts.models import Membership, Organization, User
+from accounts.invitations import invite
+from accounts.issuance import issue_key
+from accounts.management_keys import issue_management_key
+from accounts.models import ApiKey, Membership, Organization, Project, User
+from billing.prices import add_price
+from billing.pricing import parse_prices
+from billing.quotas import parse_quota, raise_limit, set_quota
+from gateway.providers import make_provider
+from gateway.routes import make_model, make_route
 from tests.api.asking import Api
+from tests.billing.facts import make_event, store
 
 
 @pytest.fixture
@@ -46,3 +57,63 @@ def his(bob: User, acme: Organization) -> Membership:
 def hers(alice: User, acme: Organization) -> Membership:
     """Alice's."""
     return Membership.objects.get(user=alice, organization=acme)
+
+
+@pytest.fixture
+def world(project: Project, alice: User, operator: User, his: Membership) -> dict[str, str]:
+    """What addresses can name, by the names of their parts: acme's, but for what operators have
+    and `operators_key`, a management key of theirs."""
+    acme = project.organization
+    invitation, _ = invite(acme, email="invited@example.org", role="member", invited_by=alice)
+    ours, theirs = (
+        issue_management_key(organization=whose, name="ci", scope="read", made_by=operator)
+        for whose in (acme, None)
+    )
+    key = issue_key(project=project, name="service").key
+    return {
+        "organization": acme.slug,
+        "project": project.slug,
+        "member": str(his.pk),
+        "invitation": str(invitation.pk),
+        "key": key.public_id,
+        "management_key": ours.key.public_id,
+        "operators_key": theirs.key.public_id,
+        **make_limits(project),
+        **make_catalog(),
+        "call": use_once(key),
+    }
+
+
+def make_limits(project: Project) -> dict[str, str]:
+    """A quota of a project, with a raise."""
+    fields = parse_quota({"unit": "cost", "limit": "1.00", "window": "day"}, scope="project")
+    organization = project.organization_id
+    quota, _ = set_quota(
+        organization=organization, scope="project", scope_id=project.pk, fields=fields
+    )
+    more = raise_limit(quota, amount="1.00", ends_at=datetime(2099, 1, 1, tzinfo=UTC))
+    return {"quota": str(quota.pk), "quota_raise": str(more.pk)}
+
+
+def make_catalog() -> dict[str, str]:
+    """A model with a price, and a provider that serves it."""
+    url = "https://api.openai.com/v1"
+    provider = make_provider(name="openai", protocol="openai", base_url=url)
+    model = make_model(name="gpt-4o", context_window=128_000, max_output_tokens=16_384)
+    route = make_route(model, provider, upstream_model="gpt-4o")
+    begins = datetime(2026, 1, 1, tzinfo=UTC)
+    figures = parse_prices({"input": "2.50", "output": "10.00"})
+    price, _ = add_price(model=model.name, effective_from=begins, figures=figures)
+    return {
+        "provider": provider.name,
+        "model": model.name,
+        "route": str(route.pk),
+        "price": str(price.pk),
+    }
+
+
+def use_once(key: ApiKey) -> str:
+    """One call of a key; its id."""
+    event = make_event(organization=key.organization_id, project=key.project_id, key=key.pk)
+    store([event])
+    return event.call_id
