@@ -8,21 +8,24 @@ it finishes and settles.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.changes import wait_for_turn
 from accounts.errors import OrganizationIsActive, OrganizationIsDeleted
-from accounts.leaving import end_invitations, forget_person
+from accounts.leaving import forget_person
 from accounts.models import ApiKey, Membership, Organization, User
 
 
 def delete_organization(organization: Organization) -> bool:
     """End an organization for good, and free its slug. Return False if that was done before.
 
-    Its keys are revoked, its projects archived, its memberships and invitations ended at once. Who
-    belonged to no other organization is logged out, deactivated, and without name and address.
+    Its keys are revoked, its projects archived, its memberships ended and its invitations removed
+    at once. Who belonged to no other organization is logged out, deactivated, and without name and
+    address.
     """
     with transaction.atomic():
         wait_for_turn()
@@ -33,7 +36,7 @@ def delete_organization(organization: Organization) -> bool:
         _revoke_keys(organization)
         organization.projects.filter(archived_at=None).update(archived_at=now)
         organization.memberships.filter(left_at=None).update(left_at=now)
-        end_invitations(organization)
+        organization.invitations.all().delete()
         for user in _find_homeless(organization):
             forget_person(user)
         # Random, so that nobody can keep an organization from going by taking its next name.
@@ -55,11 +58,19 @@ def delete_suspended(organization: Organization) -> bool:
         return delete_organization(organization)
 
 
-def require_living(organization: Organization) -> None:
-    """Raise OrganizationIsDeleted unless the organization still is one, by the database's word."""
-    organization.refresh_from_db(fields=["status"])
-    if organization.status == Organization.Status.DELETED:
-        raise OrganizationIsDeleted("This organization was deleted, which is final.")
+@contextmanager
+def living(organization: Organization) -> Iterator[None]:
+    """Write in an organization that nobody can delete before this block has committed.
+
+    Raises OrganizationIsDeleted where somebody did; the database refuses it as well (migration
+    0008).
+    """
+    with transaction.atomic():
+        wait_for_turn()
+        organization.refresh_from_db(fields=["status"])
+        if organization.status == Organization.Status.DELETED:
+            raise OrganizationIsDeleted("This organization was deleted, which is final.")
+        yield
 
 
 def _revoke_keys(organization: Organization) -> None:

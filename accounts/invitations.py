@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import rows
-from accounts.ending import require_living
+from accounts.ending import living
 from accounts.errors import InvalidField, InvitationIsOver
 from accounts.members import join
 from accounts.models import Invitation, Membership, Organization, User
@@ -32,13 +32,12 @@ def invite(
 
     An open one to the same address is revoked. Raises InvalidField and OrganizationIsDeleted.
     """
-    require_living(organization)
     email = email.strip().lower()
-    members = Membership.objects.filter(organization=organization, left_at=None)
-    if members.filter(user__email=email).exists():
-        raise InvalidField("email", f"{email} is a member already")
     token = secrets.token_urlsafe(32)
-    with transaction.atomic():
+    with living(organization):
+        members = Membership.objects.filter(organization=organization, left_at=None)
+        if members.filter(user__email=email).exists():
+            raise InvalidField("email", f"{email} is a member already")
         now = timezone.now()
         _open(organization).filter(email=email).update(revoked_at=now)
         invitation = rows.insert(
@@ -73,9 +72,13 @@ def find_invitation(token: str, user: User) -> Invitation | None:
 
 
 def accept_invitation(invitation: Invitation, user: User) -> Membership:
-    """Make the person a member, once. Raises InvitationIsOver, and InvalidField for a member."""
+    """Make the person a member, once.
+
+    Raises InvitationIsOver, OrganizationIsDeleted, and InvalidField for a member.
+    """
     now = timezone.now()
-    with transaction.atomic():
+    # Who ends memberships ends invitations after them: in this order nobody waits in a circle.
+    with living(invitation.organization):
         taken = Invitation.objects.filter(
             pk=invitation.pk, accepted_at=None, revoked_at=None, expires_at__gt=now
         ).update(accepted_at=now)

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts import keys
 from accounts.addresses import Network
+from accounts.ending import living
 from accounts.errors import InvalidField, KeyIsRevoked, RotationInProgress
 from accounts.models import ApiKey, ApiKeySecret, Membership, Project
 
@@ -58,9 +59,10 @@ def issue_key(
     networks: Iterable[str | Network] = (),
     tags: Mapping[str, str] | None = None,
 ) -> IssuedKey:
-    """Make a key in a project; without `owner` it is a service key. Raises InvalidField.
+    """Make a key in a project; without `owner` it is a service key.
 
-    Empty `models`, `endpoints` and `networks` restrict nothing.
+    Empty `models`, `endpoints` and `networks` restrict nothing. Raises InvalidField, and
+    OrganizationIsDeleted.
     """
     if project.archived_at is not None:
         raise InvalidField("project", f"{project} is archived")
@@ -75,7 +77,7 @@ def issue_key(
         tags=tags,
     )
     new = keys.make_key(settings.KEY_PREFIX)
-    with transaction.atomic():
+    with living(project.organization):
         key = ApiKey.objects.create(public_id=new.public_id, **fields)
         _add_secret(key, new.text)
     return IssuedKey(key, new.text)

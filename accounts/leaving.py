@@ -39,19 +39,9 @@ def end_access(membership: Membership) -> None:
     """Do what an ended membership asks for: no invitation that was open leads back, and who is in
     no other organization and is no operator is logged out everywhere."""
     user = membership.user
-    end_invitations(membership.organization, email=user.email)
+    _take_back_invitations(membership.organization, email=user.email)
     if not user.is_staff and not user.memberships.filter(left_at=None).exists():
         end_sessions(user)
-
-
-def end_invitations(organization: Organization, *, email: str | None = None) -> int:
-    """Take back the open invitations of an organization: all, or those to one address."""
-    invitations = Invitation.objects.filter(
-        organization=organization, accepted_at=None, revoked_at=None
-    )
-    if email is not None:
-        invitations = invitations.filter(email=email)
-    return invitations.update(revoked_at=timezone.now())
 
 
 def end_sessions(user: User) -> None:
@@ -63,20 +53,26 @@ def end_sessions(user: User) -> None:
 def forget_person(user: User) -> None:
     """Take out of a user's row, and of the rows that are parts of it, what says who it was.
 
-    The row stays, because facts and the audit name its number.
+    The row stays, because facts and the audit name its number. Invitations of other organizations
+    stay too: they are theirs, and whoever has the address may come anew.
     """
     for relation in user._meta.related_objects:
         if getattr(relation, "on_delete", None) is CASCADE and not relation.many_to_many:
             parts = relation.related_model._base_manager
             parts.filter(**{relation.field.name: user}).delete()
-    Invitation.objects.filter(email=user.email).delete()
     user.groups.clear()
+    user.user_permissions.clear()
     user.email = f"deleted-{user.pk}@deleted.invalid"
     user.name = ""
-    user.is_active = False
+    user.is_active = user.is_superuser = False
     user.set_unusable_password()
-    user.save(update_fields=["email", "name", "is_active", "password"])
+    user.save(update_fields=["email", "name", "is_active", "is_superuser", "password"])
     end_sessions(user)
+
+
+def _take_back_invitations(organization: Organization, *, email: str) -> None:
+    invitations = Invitation.objects.filter(organization=organization, email=email)
+    invitations.filter(accepted_at=None, revoked_at=None).update(revoked_at=timezone.now())
 
 
 def _require_receiver(to: Membership, has_foreign_keys: bool) -> None:

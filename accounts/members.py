@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import rows
-from accounts.ending import require_living
+from accounts.changes import wait_for_turn
+from accounts.ending import living
 from accounts.errors import InvalidField, LastOwner
 from accounts.leaving import end_access
 from accounts.models import Membership, Organization, User
@@ -19,7 +20,7 @@ from accounts.models import Membership, Organization, User
 def add_member(organization: Organization, *, email: str, role: str) -> Membership:
     """Make somebody a member; an address that is new here becomes a user without a password."""
     email = email.strip().lower()
-    with transaction.atomic():
+    with living(organization):
         user = User.objects.filter(email=email).first()
         if user is None:
             user = User(email=email)
@@ -31,15 +32,17 @@ def add_member(organization: Organization, *, email: str, role: str) -> Membersh
 def join(organization: Organization, user: User, role: str) -> Membership:
     """Make a user a member. Raises InvalidField for one who is a member already, and
     OrganizationIsDeleted."""
-    require_living(organization)
-    if Membership.objects.filter(organization=organization, user=user, left_at=None).exists():
-        raise InvalidField("email", f"{user.email} is a member already")
-    return rows.insert(Membership(organization=organization, user=user, role=role))
+    with living(organization):
+        if Membership.objects.filter(organization=organization, user=user, left_at=None).exists():
+            raise InvalidField("email", f"{user.email} is a member already")
+        return rows.insert(Membership(organization=organization, user=user, role=role))
 
 
 def change_role(membership: Membership, role: str) -> None:
     """Give a member another role. Raises InvalidField and LastOwner."""
     with transaction.atomic():
+        wait_for_turn()
+        membership.refresh_from_db(fields=["role"])
         was_owner = membership.role == Membership.Role.OWNER
         rows.change(membership, {"role": role})
         if was_owner:

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts import rows
-from accounts.ending import require_living
+from accounts.ending import living
 from accounts.models import Organization, Project
 
 
@@ -26,29 +26,28 @@ def change_organization(organization: Organization, changes: Mapping[str, Any]) 
 
     Raises InvalidField and OrganizationIsDeleted.
     """
-    require_living(organization)
-    rows.change(organization, changes)
+    with living(organization):
+        rows.change(organization, changes)
 
 
 def suspend_organization(organization: Organization, reason: str = "") -> None:
     """Refuse all calls of its keys until resume_organization(). Raises OrganizationIsDeleted."""
-    require_living(organization)
-    rows.change(
-        organization, {"status": Organization.Status.SUSPENDED, "status_reason": reason.strip()}
-    )
+    suspended = {"status": Organization.Status.SUSPENDED, "status_reason": reason.strip()}
+    with living(organization):
+        rows.change(organization, suspended)
 
 
 def resume_organization(organization: Organization) -> None:
     """Let its keys call again. Raises OrganizationIsDeleted."""
-    require_living(organization)
-    rows.change(organization, {"status": Organization.Status.ACTIVE, "status_reason": ""})
+    with living(organization):
+        rows.change(organization, {"status": Organization.Status.ACTIVE, "status_reason": ""})
 
 
 def make_project(organization: Organization, *, slug: str, name: str) -> Project:
     """Make a project. Raises InvalidField, also where the organization has one of that slug, and
     OrganizationIsDeleted."""
-    require_living(organization)
-    return rows.insert(Project(organization=organization, slug=slug, name=name))
+    with living(organization):
+        return rows.insert(Project(organization=organization, slug=slug, name=name))
 
 
 def rename_project(project: Project, name: str) -> None:
@@ -69,9 +68,9 @@ def unarchive_project(project: Project) -> bool:
 
     Return False if it was not archived. Raises OrganizationIsDeleted.
     """
-    require_living(project.organization)
-    restored = Project.objects.filter(pk=project.pk, archived_at__isnull=False).update(
-        archived_at=None
-    )
+    with living(project.organization):
+        restored = Project.objects.filter(pk=project.pk, archived_at__isnull=False).update(
+            archived_at=None
+        )
     project.refresh_from_db()
     return restored == 1

@@ -19,6 +19,10 @@ class MembershipInline(admin.TabularInline[Membership, Organization]):
     extra = 0
     can_delete = False
 
+    def has_add_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
+        is_deleted = obj is not None and obj.status == Organization.Status.DELETED
+        return not is_deleted and super().has_add_permission(request, obj)
+
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False  # Roles change and memberships end on their own page, owner by owner.
 

@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from accounts.errors import AccountsError
+from accounts.models import Organization
 
 COUNTED_ROWS = 10_000
 
@@ -43,9 +44,14 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
 
 class FixedOnceMade(admin.ModelAdmin[Any]):
-    """What a row belongs to is chosen when it is made and stays."""
+    """What a row belongs to is chosen when it is made, among what lives, and stays."""
 
     fixed: ClassVar[tuple[str, ...]]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "organization":
+            kwargs["queryset"] = Organization.objects.exclude(status=Organization.Status.DELETED)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         always = tuple(self.readonly_fields)
