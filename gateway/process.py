@@ -131,7 +131,9 @@ class GatewayProcess:
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Settle what earlier processes left, load everything, begin. Raises without a database."""
+        """Settle what earlier processes left, load everything, begin. Raises without a database, or
+        without tables in it."""
+        await self.reporter.check_schema()
         await self.ledger.start()
         await self._follower.start()
         self._following = asyncio.create_task(self._follower.run(), name="follow the change log")
@@ -225,5 +227,6 @@ class GatewayProcess:
             "spool_full": process.spool.is_full,
             "settlement_waits": process.settler.failing_since is not None,
             "draws_wait": process.draws.failing or process.allowances.is_late,
+            "schema_behind": bool(self.reporter.missing_migrations),
             "redis_away": process.rates.is_away or self.reporter.redis_is_away,
         }

@@ -1,8 +1,8 @@
 """What a gateway process does beside its calls so that people can see: a task, once a second.
 
 It writes samples of refusals and, less often, how the process is; and it asks whether Redis is
-there. It has a connection of its own, waits for nobody's call and nobody's call waits for it: when
-the database is away, what it had is dropped.
+there and whether migrations wait to be run. It has a connection of its own, waits for nobody's call
+and nobody's call waits for it: when the database is away, what it had is dropped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from billing.ledger.database import AWAY, Database
 from billing.refusals import Sample, store_refusals
 from gateway.refusals import Refusals
+from gateway.schema import find_missing_migrations
 
 if TYPE_CHECKING:
     from gateway.process import Configuration
@@ -54,6 +55,7 @@ class Reporter:
         self, configuration: Configuration, refusals: Refusals, report: Callable[[], Report]
     ) -> None:
         self.redis_is_away = False
+        self.missing_migrations: frozenset[str] = frozenset()
         self.lost = 0  # Refusals that could not be written.
         self._refusals = refusals
         self._report = report
@@ -66,6 +68,15 @@ class Reporter:
                 socket_timeout=PING_SECONDS,
             )
         self._tasks: list[asyncio.Task[None]] = []
+
+    async def check_schema(self) -> None:
+        """See whether migrations wait to be run. Raises SchemaMissing for a database without
+        tables, or one of AWAY."""
+        async with self._database.connection() as connection:
+            self.missing_migrations = await find_missing_migrations(connection)
+        if self.missing_migrations:
+            missing = ", ".join(sorted(self.missing_migrations))
+            log.warning("the database lacks %s: run `manage.py migrate`", missing)
 
     def start(self) -> None:
         self._tasks = [
@@ -104,6 +115,8 @@ class Reporter:
             async with self._database.connection() as connection:
                 if samples:
                     await store_refusals(connection, samples)
+                if self.missing_migrations:
+                    self.missing_migrations = await find_missing_migrations(connection)
                 if report is not None:
                     await connection.execute(
                         "UPDATE gateway_process SET report = %s, reported_at = clock_timestamp()"

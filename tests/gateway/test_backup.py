@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
-from psycopg.sql import SQL, Identifier
 
 from accounts import keys
-from tests.house.tracked import ROOT
+from tests.places import Place, make_place
 
 DECLARATION = """
 providers:
@@ -41,62 +36,13 @@ organizations:
 """
 
 
-class Place:
-    """A database of the tests' server and the environment of an installation that uses it."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
-        self.url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-        self.secrets = {
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "KEY_PEPPERS": f"1:{secrets.token_hex(32)}",
-            "CREDENTIAL_KEYS": Fernet.generate_key().decode(),
-        }
-
-    def manage(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        own = {"DATABASE_URL": self.url, "TOLLGATE_DATA": str(self.folder), **self.secrets}
-        return subprocess.run(
-            [sys.executable, "manage.py", *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, **own},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def rows(self, query: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(query).fetchall()
-
-    def contents(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return every row of every table."""
-        tables = self.rows(
-            "SELECT c.relname FROM pg_class c WHERE c.relkind IN ('r', 'p')"
-            " AND c.relnamespace = 'public'::regnamespace ORDER BY 1"
-        )
-        return {
-            name: sorted(self.rows(SQL("SELECT t::text FROM {} t").format(Identifier(name))))
-            for (name,) in tables
-        }
-
-
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Place]]:
     """One installation with something in it, and an empty one with secrets of its own."""
-    suffix = secrets.token_hex(4)
     folder = tmp_path_factory.mktemp("places")
-    found = [Place(f"{name}_{suffix}", folder) for name in ("before", "after")]
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
-        for place in found:
-            server.execute(SQL("CREATE DATABASE {}").format(Identifier(place.name)))
-        try:
-            _fill(found[0])
-            yield found[0], found[1]
-        finally:
-            for place in found:
-                server.execute(SQL("DROP DATABASE {} (FORCE)").format(Identifier(place.name)))
+    with make_place("before", folder) as before, make_place("after", folder) as after:
+        _fill(before)
+        yield before, after
 
 
 def _fill(place: Place) -> None:
