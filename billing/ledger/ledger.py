@@ -93,6 +93,7 @@ class Ledger:
         self._reads = Database(conninfo, name="tollgate reads")
         self._tending: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
         self.process: Process
 
     async def start(self) -> None:
@@ -206,7 +207,10 @@ class Ledger:
         """Settle and give back everything; what cannot be settled in time stays in the spool."""
         if self._tending is not None:
             self._tending.cancel()
+        self._closing.set()
         await self.process.finish(timeout_seconds=timeout_seconds)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=timeout_seconds)
         for task in self._leaving:
             task.cancel()
         self._reads.drop()
@@ -243,7 +247,7 @@ class Ledger:
         before = self.process
         log.warning("process %s was ended by the database; a new one takes its place", before.id)
         await self._be_born()
-        task = asyncio.create_task(_see_off(before))
+        task = asyncio.create_task(_see_off(before, self._closing))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
@@ -313,8 +317,8 @@ def _is_over(hold: Hold, event: UsageEvent) -> bool:
     return False
 
 
-async def _see_off(process: Process) -> None:
+async def _see_off(process: Process, closing: asyncio.Event) -> None:
     """Let a process that was ended finish its calls and settle them late."""
-    while process.open_holds:  # noqa: ASYNC110 - rare, and nobody waits for it.
-        await asyncio.sleep(0.5)
+    while process.open_holds and not closing.is_set():  # noqa: ASYNC110 - rare.
+        await asyncio.sleep(0.1)
     await process.finish(timeout_seconds=3600)
