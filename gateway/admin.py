@@ -37,7 +37,7 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     class Meta:
         model = Provider
-        fields = ("name", "protocol", "base_url", "enabled")
+        fields = ("name", "protocol", "base_url", "responses", "cap_field", "enabled")
 
     def clean_base_url(self) -> str:
         url = str(self.cleaned_data["base_url"])
@@ -65,7 +65,16 @@ class ProviderAdmin(admin.ModelAdmin[Provider]):
     list_filter = ("protocol", "enabled")
     search_fields = ("name", "base_url")
     readonly_fields = ("credential_set_at",)
-    fields = ("name", "protocol", "base_url", "enabled", "credential", "credential_set_at")
+    fields = (
+        "name",
+        "protocol",
+        "base_url",
+        "responses",
+        "cap_field",
+        "enabled",
+        "credential",
+        "credential_set_at",
+    )
 
     @admin.display(description="credential set")
     def credential_set_at(self, provider: Provider) -> str:

@@ -25,13 +25,14 @@ from asgiref.typing import (
 from accounts.keyring import KeyRecord
 from billing.ledger.allowances import Unavailable
 from billing.usage import new_id
-from gateway import endpoints, errors
+from gateway import dialects, endpoints, errors
 from gateway.caller import Caller, HungUp
-from gateway.dialects import OPENAI_CHAT
+from gateway.dialects import Dialect
 from gateway.errors import GatewayError, LedgerAway, MethodNotAllowed, UnknownEndpoint
 from gateway.exposition import Exposition
 from gateway.forwarding import forward
 from gateway.pages import Pages
+from gateway.paths import ALIASES, explain_unknown, is_anthropic
 from gateway.process import Configuration, GatewayProcess
 from gateway.server import leave_loaded_alone, raise_file_limit
 from gateway.tracing import CALL_ID
@@ -42,26 +43,31 @@ Answer = Callable[[GatewayProcess, Caller], Awaitable[None]]
 
 
 class Endpoint(NamedTuple):
-    """What answers a path. `is_metered` says that it may reach a provider."""
+    """What answers a path. With a `dialect` it may reach a provider, and each call is metered."""
 
     method: str
     answer: Answer
-    is_metered: bool
+    dialect: Dialect | None = None
 
 
-async def chat_completions(process: GatewayProcess, caller: Caller) -> None:
-    await forward(process, caller, OPENAI_CHAT)
+def forwarded(dialect: Dialect) -> Endpoint:
+    """Return an endpoint whose calls go to providers. There is no other way to one."""
+
+    async def answer(process: GatewayProcess, caller: Caller) -> None:
+        await forward(process, caller, dialect)
+
+    return Endpoint("POST", answer, dialect)
 
 
 async def list_models(process: GatewayProcess, caller: Caller) -> None:
     key = identify(process, caller)
-    await answer_json(caller, endpoints.list_models(key, process.catalog))
+    await caller.respond_json(endpoints.list_models(key, process.catalog))
 
 
 async def show_model(process: GatewayProcess, caller: Caller) -> None:
     key = identify(process, caller)
     name = caller.path.removeprefix("/v1/models/")
-    await answer_json(caller, endpoints.show_model(key, process.catalog, name))
+    await caller.respond_json(endpoints.show_model(key, process.catalog, name))
 
 
 async def show_me(process: GatewayProcess, caller: Caller) -> None:
@@ -74,11 +80,11 @@ async def show_me(process: GatewayProcess, caller: Caller) -> None:
         standing = await process.ledger.standing(terms.rules, now=now, time_zone=key.time_zone)
     except Unavailable:
         raise LedgerAway from None
-    await answer_json(caller, endpoints.show_me(key, process.catalog, standing))
+    await caller.respond_json(endpoints.show_me(key, process.catalog, standing))
 
 
 async def show_api_key(process: GatewayProcess, caller: Caller) -> None:
-    await answer_json(caller, endpoints.show_api_key(identify(process, caller)))
+    await caller.respond_json(endpoints.show_api_key(identify(process, caller)))
 
 
 def identify(process: GatewayProcess, caller: Caller) -> KeyRecord:
@@ -87,16 +93,17 @@ def identify(process: GatewayProcess, caller: Caller) -> KeyRecord:
     return process.authenticate(caller)
 
 
-async def answer_json(caller: Caller, body: bytes) -> None:
-    await caller.respond(200, [(b"content-type", b"application/json"), *caller.identity()], body)
-
-
 ENDPOINTS: dict[str, Endpoint] = {
-    "/v1/chat/completions": Endpoint("POST", chat_completions, is_metered=True),
-    "/v1/models": Endpoint("GET", list_models, is_metered=False),
-    "/v1/models/": Endpoint("GET", show_model, is_metered=False),
-    "/v1/me": Endpoint("GET", show_me, is_metered=False),
-    "/v1/api-key": Endpoint("GET", show_api_key, is_metered=False),
+    "/v1/chat/completions": forwarded(dialects.CHAT_COMPLETIONS),
+    "/v1/responses": forwarded(dialects.RESPONSES),
+    "/v1/completions": forwarded(dialects.COMPLETIONS),
+    "/v1/embeddings": forwarded(dialects.EMBEDDINGS),
+    "/v1/messages": forwarded(dialects.MESSAGES),
+    "/v1/messages/count_tokens": forwarded(dialects.COUNT_TOKENS),
+    "/v1/models": Endpoint("GET", list_models),
+    "/v1/models/": Endpoint("GET", show_model),
+    "/v1/me": Endpoint("GET", show_me),
+    "/v1/api-key": Endpoint("GET", show_api_key),
 }
 
 
@@ -118,7 +125,7 @@ class Gateway:
     ) -> None:
         if scope["type"] == "http":
             path = scope["path"]
-            if path.startswith("/v1/") or path == "/v1":
+            if path.startswith("/v1/") or path == "/v1" or path in ALIASES:
                 await self._call(scope, receive, send)
             elif path in {"/healthz", "/readyz"}:
                 await self._probe(path, send)
@@ -207,12 +214,12 @@ class Gateway:
 
 def find_endpoint(caller: Caller) -> Endpoint:
     """Return what answers the caller's path and method, or raise what says why nothing does."""
-    path = caller.path
+    path = ALIASES.get(caller.path, caller.path)
     endpoint = ENDPOINTS.get(path)
     if endpoint is None and path.startswith("/v1/models/"):
         endpoint = ENDPOINTS["/v1/models/"]
     if endpoint is None:
-        raise UnknownEndpoint(caller.method, path)
+        raise explain_unknown(caller.method, path)
     if caller.method != endpoint.method:
         raise MethodNotAllowed((endpoint.method,))
     return endpoint
@@ -224,4 +231,8 @@ async def refuse(caller: Caller, error: GatewayError) -> None:
     if caller.started:
         return
     headers = errors.error_headers(error, caller.call_id)
-    await caller.respond(error.status, headers, errors.openai_body(error, caller.call_id))
+    has_version = bool(caller.header_values(b"anthropic-version"))
+    write = errors.openai_body
+    if is_anthropic(caller.path, has_version=has_version):
+        write = errors.anthropic_body
+    await caller.respond(error.status, headers, write(error, caller.call_id))

@@ -54,6 +54,9 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     unbounded: UnboundedFeature | None = None
 
 
+NOTHING = Bound(input_tokens=0, output_tokens=0, output_cap=0, answers=0, is_capped=True)
+
+
 def output_cap(request: Request, model: ModelBounds) -> int:
     """Return the cap to write into the body: the caller's, at most what the model can write."""
     return min(request.output_cap or model.max_output_tokens, model.max_output_tokens)
@@ -75,6 +78,8 @@ def bound(
     Output: the cap for each answer; where the cap leaves reasoning out, only the context window.
     """
     cap = output_cap(request, model) if cap is None else cap
+    if request.is_free:
+        return NOTHING
     input_tokens = size_bytes + model.overhead_tokens
     unbounded = None
     for feature in request.features:

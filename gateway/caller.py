@@ -16,18 +16,18 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from accounts.addresses import Network, find_client
 from accounts.keyring import KeyRecord
 from gateway.errors import BadRequest, EncodedBody, NotAuthenticated, TooLarge
+from gateway.protocols.fields import read_tag_header
 
 Headers = list[tuple[bytes, bytes]]
 
-# What a caller may say to the provider of its own protocol; everything else stays here.
-FORWARDED = frozenset({b"openai-beta", b"anthropic-version", b"anthropic-beta"})
-_READ = FORWARDED | {
-    b"authorization",
-    b"x-api-key",
-    b"content-length",
-    b"content-encoding",
-    b"x-forwarded-for",
-}
+TAGS = b"x-tollgate-tags"
+# The headers that are read here; those that a provider may see are in dialects.py.
+_READ = frozenset(
+    {
+        *(b"authorization", b"x-api-key", b"content-length", b"content-encoding"),
+        *(b"x-forwarded-for", b"openai-beta", b"anthropic-version", b"anthropic-beta", TAGS),
+    }
+)
 
 
 class HungUp(Exception):
@@ -98,20 +98,23 @@ class Caller:
         """Return the values of a header that is one of _READ."""
         return self._headers.get(name, [])
 
-    def forwarded(self) -> Headers:
-        """Return what of the caller's headers goes on to a provider of the same protocol.
+    def tags(self) -> dict[str, str]:
+        """Return the tags that this call is to carry: `x-tollgate-tags: team=blue, env=test`."""
+        sent = b",".join(self.header_values(TAGS))
+        return read_tag_header(sent.decode("latin-1"), TAGS.decode()) if sent else {}
+
+    def forwarded(self, names: frozenset[bytes]) -> dict[bytes, bytes]:
+        """Return what of the caller's headers goes on, of those that the provider may read.
 
         One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
         """
-        if FORWARDED.isdisjoint(self._headers):
-            return []
-        found = []
-        for name in self._headers.keys() & FORWARDED:
+        found = {}
+        for name in self._headers.keys() & names:
             value = b", ".join(self._headers[name])
             if not value.isascii():
                 header = name.decode()
                 raise BadRequest(f"The header {header} is not ASCII.", header)
-            found.append((name, value))
+            found[name] = value
         return found
 
     async def read_body(self, limit_bytes: int) -> bytes:
@@ -151,6 +154,10 @@ class Caller:
                 return
         await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self.write(body, more=False)
+
+    async def respond_json(self, body: bytes) -> None:
+        """Send a whole answer that was made here."""
+        await self.respond(200, [(b"content-type", b"application/json"), *self.identity()], body)
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True

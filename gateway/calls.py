@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -27,10 +27,14 @@ log = logging.getLogger(__name__)
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A route that may serve the call: the body to send there and the most that it can cost."""
+    """A route that may serve the call: the body to send there and the most that it can cost.
+
+    `names` are tools' own names by those that stand in the body.
+    """
 
     way: LaneRoute
     body: bytes
+    names: Mapping[str, str]
     bound: Bound
     ticks: int
 
@@ -56,7 +60,7 @@ class Ended(NamedTuple):
 class Call(msgspec.Struct):
     """One proxied request. `at` is Unix seconds and fixes windows and prices; `started` and
     `received` (the whole request was there) are monotonic. `cap` is what the answer was shortened
-    to, for its quotas."""
+    to, for its quotas; `tags` is what the caller's headers say for reports."""
 
     id: str
     lane: Lane
@@ -66,6 +70,7 @@ class Call(msgspec.Struct):
     received: float
     offers: Sequence[Offer] = ()
     cap: int | None = None
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
     ended: list[Ended] = msgspec.field(default_factory=list)
 
     @property
@@ -238,6 +243,6 @@ def describe(call: Call, offer: Offer) -> UsageEvent:
     event.uncached_input = offer.bound.input_tokens
     event.output = offer.bound.output_tokens
     event.cost_ticks = event.held_ticks = call.held_ticks
-    if call.request.tags:
-        event.tags = {**event.tags, **call.request.tags}
+    if call.request.tags or call.tags:
+        event.tags = {**event.tags, **call.request.tags, **call.tags}
     return event

@@ -1,63 +1,200 @@
-"""The wire formats that calls can be made in, each as one value that the path of a call uses."""
+"""The endpoints that calls can be made at, and how the calls of each reach which providers.
+
+One table: an endpoint's dialect, and for every kind of provider a passage. docs/protocols.md shows
+it to people.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from gateway.errors import GatewayError, UpstreamError, openai_body
-from gateway.protocols import openai_chat
-from gateway.protocols.form import Answer, Metered, Request
+import msgspec
 
+from gateway.passages import (
+    NO_NAMES,
+    CallersSide,
+    Pairs,
+    Passage,
+    Passing,
+    ProvidersSide,
+    Speech,
+    Translating,
+)
+from gateway.protocols import (
+    anthropic_messages,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
+from gateway.protocols.form import Answer, Request
 
-class StreamReader(Protocol):
-    """What relaying needs of a stream in any dialect; openai_chat.ChatStream documents it."""
-
-    @property
-    def ended(self) -> bool: ...
-    @property
-    def ending(self) -> bytes: ...
-    @property
-    def is_complete(self) -> bool: ...
-    @property
-    def has_finished(self) -> bool: ...
-    @property
-    def error(self) -> UpstreamError | None: ...
-    @property
-    def upstream_id(self) -> str: ...
-    @property
-    def has_reasoned(self) -> bool: ...
-    @property
-    def output_bytes(self) -> int: ...
-    @property
-    def metered(self) -> Metered: ...
-
-    def feed(self, data: bytes) -> bytes: ...
-
-    def close(self, error: UpstreamError | None = None) -> bytes: ...
+# Kinds of providers: a protocol, or one with an endpoint that not all who speak it have.
+OPENAI = "openai"
+OPENAI_RESPONSES = "openai+responses"
+ANTHROPIC = "anthropic"
 
 
 class Dialect(NamedTuple):
-    """`protocol` names the providers whose bytes can pass; `path` is appended to their base URL.
-    `endpoint` is what keys may be restricted to and what events carry."""
+    """What an endpoint's callers speak: `protocol` and `endpoint` are what events carry, the latter
+    also what keys may be restricted to. `passages` are by the kind of provider.
+
+    `answer_here` answers where no provider of the model has the endpoint.
+    """
 
     protocol: str
     endpoint: str
-    path: str
     read_request: Callable[[bytes], Request]
-    write_request: Callable[..., bytes]
-    read_answer: Callable[[bytes], Answer]
-    open_stream: Callable[..., StreamReader]
-    error_body: Callable[[GatewayError, str], bytes]
+    passages: Mapping[str, Passage]
+    answer_here: Callable[[Any], bytes] | None = None
 
 
-OPENAI_CHAT = Dialect(
-    protocol="openai",
+def kind_of(protocol: str, *, responses: bool) -> str:
+    """Return the kind of a provider."""
+    return OPENAI_RESPONSES if protocol == OPENAI and responses else protocol
+
+
+def _authorize_openai(credential: str) -> Pairs:
+    return [(b"authorization", f"Bearer {credential}".encode())]
+
+
+def _authorize_anthropic(credential: str) -> Pairs:
+    return [(b"x-api-key", credential.encode())]
+
+
+def _write_openai_headers(sent: Mapping[bytes, bytes], context_window: int) -> Pairs:
+    return list(sent.items())
+
+
+def _openai(path: str, read_answer: Callable[[bytes], Answer], stream: Any) -> Speech:
+    forwards = frozenset({b"openai-beta"})
+    return Speech(path, forwards, _authorize_openai, _write_openai_headers, read_answer, stream)
+
+
+def _anthropic(path: str, read_answer: Callable[[bytes], Answer], stream: Any) -> Speech:
+    return Speech(
+        path,
+        anthropic_messages.FORWARDED,
+        _authorize_anthropic,
+        anthropic_messages.write_headers,
+        read_answer,
+        stream,
+    )
+
+
+_CHAT = _openai("/chat/completions", openai_chat.read_answer, openai_chat.ChatStream)
+_MESSAGES = _anthropic(
+    "/v1/messages", anthropic_messages.read_answer, anthropic_messages.MessagesStream
+)
+
+_CHAT_PROVIDERS = ProvidersSide(
+    speech=_CHAT,
+    write_conversation=openai_chat.write_conversation,
+    read_reply=openai_chat.read_reply,
+    reader=openai_chat.ChatEventReader,
+    long_names=openai_chat.long_names,
+    headers=(),
+)
+_MESSAGES_PROVIDERS = ProvidersSide(
+    speech=_MESSAGES,
+    write_conversation=anthropic_messages.write_conversation,
+    read_reply=anthropic_messages.read_reply,
+    reader=anthropic_messages.MessagesEventReader,
+    long_names=lambda conversation: NO_NAMES,
+    headers=[(b"anthropic-version", anthropic_messages.DEFAULT_VERSION.encode())],
+)
+
+_CHAT_CALLERS = CallersSide(
+    openai_chat.read_conversation, openai_chat.write_reply, openai_chat.ChatEventWriter
+)
+_MESSAGES_CALLERS = CallersSide(
+    anthropic_messages.read_conversation,
+    anthropic_messages.write_reply,
+    anthropic_messages.MessagesEventWriter,
+)
+_RESPONSES_CALLERS = CallersSide(
+    openai_responses.read_conversation,
+    openai_responses.write_reply,
+    openai_responses.ResponsesEventWriter,
+)
+_COMPLETION_CALLERS = CallersSide(
+    openai_completions.read_conversation,
+    openai_completions.write_reply,
+    openai_completions.CompletionEventWriter,
+)
+
+CHAT_COMPLETIONS = Dialect(
+    protocol=OPENAI,
     endpoint="chat.completions",
-    path="/chat/completions",
     read_request=openai_chat.read_request,
-    write_request=openai_chat.write_request,
-    read_answer=openai_chat.read_answer,
-    open_stream=openai_chat.ChatStream,
-    error_body=openai_body,
+    passages={
+        OPENAI: Passing(_CHAT, openai_chat.write_request),
+        OPENAI_RESPONSES: Passing(_CHAT, openai_chat.write_request),
+        ANTHROPIC: Translating(_CHAT_CALLERS, _MESSAGES_PROVIDERS),
+    },
+)
+RESPONSES = Dialect(
+    protocol=OPENAI,
+    endpoint="responses",
+    read_request=openai_responses.read_request,
+    passages={
+        OPENAI: Translating(_RESPONSES_CALLERS, _CHAT_PROVIDERS),
+        OPENAI_RESPONSES: Passing(
+            _openai("/responses", openai_responses.read_answer, openai_responses.ResponsesStream),
+            openai_responses.write_request,
+        ),
+        ANTHROPIC: Translating(_RESPONSES_CALLERS, _MESSAGES_PROVIDERS),
+    },
+)
+_COMPLETIONS_PASS = Passing(
+    _openai("/completions", openai_chat.read_answer, openai_chat.ChatStream),
+    openai_completions.write_request,
+)
+COMPLETIONS = Dialect(
+    protocol=OPENAI,
+    endpoint="completions",
+    read_request=openai_completions.read_request,
+    passages={
+        OPENAI: _COMPLETIONS_PASS,
+        OPENAI_RESPONSES: _COMPLETIONS_PASS,
+        ANTHROPIC: Translating(_COMPLETION_CALLERS, _MESSAGES_PROVIDERS),
+    },
+)
+_EMBEDDINGS_PASS = Passing(
+    _openai("/embeddings", openai_embeddings.read_answer, None), openai_embeddings.write_request
+)
+EMBEDDINGS = Dialect(
+    protocol=OPENAI,
+    endpoint="embeddings",
+    read_request=openai_embeddings.read_request,
+    passages={OPENAI: _EMBEDDINGS_PASS, OPENAI_RESPONSES: _EMBEDDINGS_PASS},
+)
+MESSAGES = Dialect(
+    protocol=ANTHROPIC,
+    endpoint="messages",
+    read_request=anthropic_messages.read_request,
+    passages={
+        OPENAI: Translating(_MESSAGES_CALLERS, _CHAT_PROVIDERS),
+        OPENAI_RESPONSES: Translating(_MESSAGES_CALLERS, _CHAT_PROVIDERS),
+        ANTHROPIC: Passing(_MESSAGES, anthropic_messages.write_request),
+    },
+)
+
+
+def _estimate(request: anthropic_messages.CountRequest) -> bytes:
+    return msgspec.json.encode({"input_tokens": anthropic_messages.estimate_tokens(request)})
+
+
+COUNT_TOKENS = Dialect(
+    protocol=ANTHROPIC,
+    endpoint="messages.count_tokens",
+    read_request=anthropic_messages.read_count_request,
+    passages={
+        ANTHROPIC: Passing(
+            _anthropic("/v1/messages/count_tokens", anthropic_messages.read_counted, None),
+            anthropic_messages.write_count_request,
+        )
+    },
+    answer_here=_estimate,
 )

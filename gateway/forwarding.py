@@ -19,12 +19,14 @@ from gateway.caller import Caller, HungUp
 from gateway.calls import Attempt, Call
 from gateway.dialects import Dialect
 from gateway.errors import (
+    EndpointUnsupported,
     LedgerAway,
     PermissionDenied,
     SpoolFull,
     UpstreamUnreachable,
 )
 from gateway.holding import call_headers, hold_for, make_offer
+from gateway.passages import Pairs
 from gateway.process import GatewayProcess
 from gateway.relaying import relay, settle_broken
 from gateway.upstream import UpstreamAnswer, UpstreamError
@@ -48,16 +50,22 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
         key = process.authenticate(caller)
     request = dialect.read_request(body)
     caller.model = request.model
+    tags = caller.tags()
     at = time.time()
-    lane = process.lanes.find(key, request.model, dialect, now=at)
-    call = Call(caller.call_id, lane, request, at, started, received)
-    call.offers = [make_offer(call, each, dialect) for each in lane.choose(process.catalog)]
-    hold = await hold_for(process, call, dialect)
+    try:
+        lane = process.lanes.find(key, request.model, dialect, now=at)
+    except EndpointUnsupported:
+        if dialect.answer_here is None:
+            raise
+        return await caller.respond_json(dialect.answer_here(request))
+    call = Call(caller.call_id, lane, request, at, started, received, tags=tags)
+    call.offers = [make_offer(call, each) for each in lane.choose(process.catalog)]
+    hold = await hold_for(process, call)
     caller.told = call_headers(call, hold)
     attempt = Attempt(process.ledger, call, hold)
     try:
         answer = await send(process, caller, attempt)
-        await relay(caller, attempt, answer, dialect)
+        await relay(caller, attempt, answer)
     except BaseException:
         attempt.abandon()
         raise
@@ -67,8 +75,11 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
 
 
 def require_endpoint(key: KeyRecord, endpoint: str) -> None:
-    """Raise PermissionDenied where the key is for other endpoints only."""
-    if key.endpoints and endpoint not in key.endpoints:
+    """Raise PermissionDenied where the key is for other endpoints only.
+
+    Who may send messages may also have their tokens counted.
+    """
+    if key.endpoints and not {endpoint, endpoint.removesuffix(".count_tokens")} & key.endpoints:
         raise PermissionDenied(f"This API key may not be used for {endpoint}.")
 
 
@@ -84,7 +95,7 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
         answer = process.upstream.open(
             offer.way.streamed if is_streamed else offer.way.whole,
             request_id=attempt.event.id,
-            headers=caller.forwarded(),
+            headers=_forward_headers(caller, attempt),
             body=offer.body,
             timeouts=offer.way.timeouts,
         )
@@ -105,6 +116,15 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
         return answer
     attempt.abandon()
     raise HungUp if caller.is_gone else UpstreamUnreachable
+
+
+def _forward_headers(caller: Caller, attempt: Attempt) -> Pairs:
+    """Return what of the caller's headers goes on; nothing where it speaks another dialect."""
+    passage = attempt.offer.way.passage
+    if not passage.forwards:
+        return ()
+    sent = caller.forwarded(passage.forwards)
+    return passage.write_headers(sent, attempt.call.model.context_window)
 
 
 def _record(attempt: Attempt) -> None:

@@ -17,7 +17,6 @@ from billing.quotas import QuotaRule
 from gateway import bounds, errors
 from gateway.caller import Headers
 from gateway.calls import Call, Offer
-from gateway.dialects import Dialect
 from gateway.errors import HoldExceedsLimit, LedgerAway, PriceUnknown, QuotaExplanation
 from gateway.lanes import LaneRoute
 from gateway.limits import limit_headers
@@ -36,33 +35,36 @@ class Room(NamedTuple):
     amount: int
 
 
-def make_offer(call: Call, way: LaneRoute, dialect: Dialect) -> Offer:
+def make_offer(call: Call, way: LaneRoute) -> Offer:
     """Write the body for one route, and bound what the attempt can use there."""
     request, model, lane = call.request, call.model, call.lane
     if way.price is None and lane.needs_price:
         raise PriceUnknown
     cap = call.cap or bounds.output_cap(request, model)
-    body = dialect.write_request(request, upstream_model=way.route.upstream_model, output_cap=cap)
-    bound = bounds.bound(request, size_bytes=len(body), model=model, route=way.route, cap=cap)
+    route = way.route
+    body, names = way.passage.write_request(
+        request, upstream_model=route.upstream_model, output_cap=cap, cap_field=route.cap_field
+    )
+    bound = bounds.bound(request, size_bytes=len(body), model=model, route=route, cap=cap)
     if bound.unbounded is not None and lane.is_strict:
         raise bound.unbounded
     ticks = 0 if way.price is None else bounds.ticks(bound, way.price)
-    return Offer(way, body, bound, ticks)
+    return Offer(way, body, names, bound, ticks)
 
 
-async def hold_for(process: GatewayProcess, call: Call, dialect: Dialect) -> Hold:
+async def hold_for(process: GatewayProcess, call: Call) -> Hold:
     """Hold what the call may use of every quota, or raise what refuses it."""
     clamps = 0
     while True:
         needs, too_large = find_needs(call)
         if too_large:
-            fit_limits(call, too_large, dialect)
+            fit_limits(call, too_large)
             continue
         try:
             return await process.ledger.hold(needs, now=call.at, time_zone=call.key.time_zone)
         except Spent as spent:
             room = Room(spent.standing.rule, spent.left)
-            if clamps == MOST_CLAMPS or not clamp(call, [room], dialect):
+            if clamps == MOST_CLAMPS or not clamp(call, [room]):
                 raise _refuse(call, spent) from None
             clamps += 1
         except Unavailable as away:
@@ -106,10 +108,10 @@ def _figures(offers: Sequence[Offer]) -> tuple[int, int, int, int, int]:
     return ticks, input_tokens, output_tokens, total_tokens, 1
 
 
-def fit_limits(call: Call, too_large: Sequence[Need], dialect: Dialect) -> None:
+def fit_limits(call: Call, too_large: Sequence[Need]) -> None:
     """Give a call that is larger than a whole quota a shorter answer, or raise HoldExceedsLimit."""
     rooms = [Room(need.rule, need.rule.most) for need in too_large]
-    if clamp(call, rooms, dialect):
+    if clamp(call, rooms):
         return
     caps = [_largest_cap(call.offers, room) for room in rooms]
     need = too_large[caps.index(min(caps))]
@@ -120,13 +122,13 @@ def fit_limits(call: Call, too_large: Sequence[Need], dialect: Dialect) -> None:
     )
 
 
-def clamp(call: Call, rooms: Sequence[Room], dialect: Dialect) -> bool:
+def clamp(call: Call, rooms: Sequence[Room]) -> bool:
     """Lower the call's output cap so that it fits; False where it cannot be or a quota forbids."""
     cap = min(_largest_cap(call.offers, room) if room.rule.clamp else 0 for room in rooms)
     if not 0 < cap < call.offers[0].bound.output_cap:
         return False
     call.cap = cap
-    call.offers = [make_offer(call, offer.way, dialect) for offer in call.offers]
+    call.offers = [make_offer(call, offer.way) for offer in call.offers]
     return True
 
 

@@ -20,8 +20,9 @@ from billing.pricing import Price
 from billing.quotas import QuotaBook, QuotaRule
 from billing.suspensions import SuspensionBook
 from billing.usage import Outcome, UsageEvent, UsageSource
-from gateway.dialects import Dialect
-from gateway.errors import ModelNotFound, NoRoute, RouteSuspended
+from gateway.dialects import Dialect, kind_of
+from gateway.errors import EndpointUnsupported, ModelNotFound, NoRoute, RouteSuspended
+from gateway.passages import Passage
 from gateway.routing import Catalog, ModelRecord, RouteRecord
 from gateway.upstream import Target, Timeouts
 
@@ -36,6 +37,7 @@ class LaneRoute(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     route: RouteRecord
+    passage: Passage
     price: Price | None
     whole: Target
     streamed: Target
@@ -82,7 +84,7 @@ class Lanes:
         self._lanes: dict[tuple[int, str, str], Lane] = {}
 
     def find(self, key: KeyRecord, model: str, dialect: Dialect, *, now: float) -> Lane:
-        """Return the lane of a call. Raises ModelNotFound, NoRoute or RouteSuspended."""
+        """Return the lane of a call. Raises what keeps the key or the model from it."""
         place = (key.id, model, dialect.endpoint)
         lane = self._lanes.get(place)
         if lane is None or lane.key is not key or lane.good_until <= now:
@@ -130,9 +132,11 @@ class Lanes:
         self, model: ModelRecord, rules: Sequence[QuotaRule], dialect: Dialect
     ) -> Sequence[RouteRecord]:
         """Return the routes that may serve; under a strict quota those whose bounds are trusted."""
-        routes = [route for route in model.routes if route.protocol == dialect.protocol]
-        if not routes:
+        if not model.routes:
             raise NoRoute
+        routes = [route for route in model.routes if find_passage(dialect, route)]
+        if not routes:
+            raise EndpointUnsupported(model.name, dialect.endpoint)
         if self._suspensions and any(rule.is_strict for rule in rules):
             routes = [route for route in routes if not self._is_suspended(model, route)]
             if not routes:
@@ -148,11 +152,14 @@ class Lanes:
         self, key: KeyRecord, model: ModelRecord, route: RouteRecord, dialect: Dialect, now: float
     ) -> LaneRoute:
         price = self._prices.price_for(model.name, route.provider, at=now)
+        passage = find_passage(dialect, route)
+        assert passage is not None, "such routes were left out"
         return LaneRoute(
             route=route,
+            passage=passage,
             price=price,
-            whole=_make_target(route, dialect, b"application/json"),
-            streamed=_make_target(route, dialect, b"text/event-stream"),
+            whole=_make_target(route, passage, b"application/json"),
+            streamed=_make_target(route, passage, b"text/event-stream"),
             timeouts=Timeouts(
                 connect_seconds=route.connect_timeout_seconds,
                 first_byte_seconds=route.first_byte_timeout_seconds,
@@ -171,14 +178,23 @@ def find_model(catalog: Catalog, key: KeyRecord, name: str) -> ModelRecord:
     return model
 
 
-def _make_target(route: RouteRecord, dialect: Dialect, accepted: bytes) -> Target:
+def find_passage(dialect: Dialect, route: RouteRecord) -> Passage | None:
+    """Return how the calls of a dialect reach a route's provider; None where they do not."""
+    return dialect.passages.get(kind_of(route.protocol, responses=route.responses))
+
+
+def _make_target(route: RouteRecord, passage: Passage, accepted: bytes) -> Target:
     headers = [
-        (b"authorization", f"Bearer {route.credential.reveal()}".encode()),
+        *passage.authorize(route.credential.reveal()),
         (b"content-type", b"application/json"),
         (b"accept", accepted),
         (b"user-agent", b"tollgate"),
     ]
-    return Target(route.base_url + dialect.path, headers)
+    # Anthropic's own clients are given a base URL without /v1, others' one with it: both will do.
+    base_url = route.base_url
+    if passage.path.startswith("/v1/"):
+        base_url = base_url.removesuffix("/v1")
+    return Target(base_url + passage.path, headers)
 
 
 def describe(

@@ -16,14 +16,36 @@ class Protocol(models.TextChoices):
     ANTHROPIC = "anthropic"
 
 
+class CapField(models.TextChoices):
+    """The name of the output cap in chat completions."""
+
+    MAX_TOKENS = "max_tokens"
+    MAX_COMPLETION_TOKENS = "max_completion_tokens"
+
+
 class Provider(models.Model):
     """An HTTP service that answers model calls. `base_url` is what its own SDK would be given,
-    with `/v1` for OpenAI's protocol and without it for Anthropic's."""
+    with `/v1` for OpenAI's protocol and without it for Anthropic's.
+
+    `responses` says that beside chat completions it has OpenAI's Responses, `cap_field` what it
+    takes the output cap of chat completions under: '' leaves it to the caller.
+    """
 
     name = models.SlugField(max_length=50, unique=True)
     protocol = models.CharField(max_length=10, choices=Protocol.choices)
     # Not a URLField, which refuses names without a dot: upstream.check_base_url judges it.
     base_url = models.CharField(max_length=200)
+    responses = models.BooleanField(
+        default=False, db_default=False, help_text="It has OpenAI's Responses too."
+    )
+    cap_field = models.CharField(
+        max_length=24,
+        choices=CapField.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The only name that it takes the output cap of chat completions under, if any.",
+    )
     enabled = models.BooleanField(default=True)
     made_at = models.DateTimeField(auto_now_add=True)
 

@@ -18,18 +18,18 @@ from gateway.credentials import CredentialError, Secret, check_secret, open_seal
 from gateway.models import Credential, Provider
 from gateway.upstream import check_base_url
 
-CHANGEABLE = frozenset({"protocol", "base_url", "enabled"})
+CHANGEABLE = frozenset({"protocol", "base_url", "responses", "cap_field", "enabled"})
 
 
-def make_provider(*, name: str, protocol: str, base_url: str, enabled: bool = True) -> Provider:
+def make_provider(*, name: str, protocol: str, base_url: str, **columns: Any) -> Provider:
     """Make a provider, without a credential yet. Raises InvalidField."""
+    assert CHANGEABLE.issuperset(columns)
     _check_base_url(base_url)
-    provider = Provider(name=name, protocol=protocol, base_url=base_url, enabled=enabled)
-    return rows.insert(provider)
+    return rows.insert(Provider(name=name, protocol=protocol, base_url=base_url, **columns))
 
 
 def change_provider(provider: Provider, changes: Mapping[str, Any]) -> None:
-    """Change its protocol, base_url or enabled, those that are given. Raises InvalidField.
+    """Change what is given, of all but its name. Raises InvalidField.
 
     The name stays: prices and facts name it.
     """

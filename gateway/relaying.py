@@ -15,9 +15,9 @@ from billing.usage import Outcome, UsageSource
 from gateway import errors
 from gateway.caller import Caller, Headers
 from gateway.calls import Attempt
-from gateway.dialects import Dialect
 from gateway.errors import UpstreamFailed
-from gateway.protocols.form import Metered
+from gateway.protocols.conversation import Head, Untranslatable
+from gateway.protocols.form import Answer, Metered
 from gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamTimeout
 
 log = logging.getLogger(__name__)
@@ -42,14 +42,14 @@ _PASSED = frozenset({b"openai-processing-ms", b"openai-version"})
 _PASSED_LENGTHS = frozenset(map(len, _PASSED))
 
 
-async def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer, dialect: Dialect) -> None:
+async def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:
     """Hand the answer to the caller and settle. Raises GatewayError for a refusal upstream."""
     if answer.status >= 300:
         await _refuse(attempt, answer)
     elif attempt.call.request.stream:
-        await Stream(caller, attempt, answer, dialect).relay()
+        await Stream(caller, attempt, answer).relay()
     else:
-        await _relay_whole(caller, attempt, answer, dialect)
+        await _relay_whole(caller, attempt, answer)
 
 
 async def _refuse(attempt: Attempt, answer: UpstreamAnswer) -> None:
@@ -78,22 +78,42 @@ async def _refuse(attempt: Attempt, answer: UpstreamAnswer) -> None:
     raise error
 
 
-async def _relay_whole(
-    caller: Caller, attempt: Attempt, answer: UpstreamAnswer, dialect: Dialect
-) -> None:
+async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:
     """Read the answer to its end whether or not the caller is still there, settle, hand it on."""
     try:
         body = await answer.read(MAX_ANSWER_BYTES)
     except UpstreamError as error:
         raise settle_broken(attempt, error) from None
-    read = dialect.read_answer(body)
+    passage = attempt.offer.way.passage
+    read = passage.read_answer(body)
     if not read.is_answer:
-        attempt.finish(Outcome.UPSTREAM_FAILED)
-        log.warning("call %s: %s answered nonsense", attempt.call.id, attempt.offer.route.provider)
-        raise UpstreamFailed
+        raise _settle_nonsense(attempt)
     report_fault(attempt, read.metered)
+    try:
+        told = passage.tell(body, read, write_head(attempt), attempt.offer.names)
+    except Untranslatable as error:
+        raise _settle_nonsense(attempt, read, str(error)) from None
     attempt.finish(Outcome.ANSWERED, metered=read.metered, upstream_id=read.upstream_id)
-    await caller.respond(200, _headers(caller, answer, b"application/json"), body)
+    await caller.respond(200, _headers(caller, answer, b"application/json"), told)
+
+
+def write_head(attempt: Attempt) -> Head:
+    """Return what an answer bears that is told in another dialect."""
+    call = attempt.call
+    return Head(call_id=call.id, model=call.model.name, created=int(call.at), request=call.request)
+
+
+def _settle_nonsense(
+    attempt: Attempt, read: Answer | None = None, why: str = ""
+) -> errors.UpstreamError:
+    """Settle a 200 that the caller cannot be told: at what it used, if it said that much."""
+    provider = attempt.offer.route.provider
+    log.warning("call %s: %s answered nonsense: %s", attempt.call.id, provider, why or "no answer")
+    if read is None:
+        attempt.finish(Outcome.UPSTREAM_FAILED)
+    else:
+        attempt.finish(Outcome.UPSTREAM_FAILED, metered=read.metered, upstream_id=read.upstream_id)
+    return UpstreamFailed()
 
 
 def settle_broken(attempt: Attempt, error: UpstreamError) -> errors.UpstreamError:
@@ -123,16 +143,16 @@ class Stream:
 
     draining = 0  # Streams of this process that are read on without a caller.
 
-    def __init__(
-        self, caller: Caller, attempt: Attempt, answer: UpstreamAnswer, dialect: Dialect
-    ) -> None:
-        request, route = attempt.call.request, attempt.offer.route
+    def __init__(self, caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:
+        request, offer = attempt.call.request, attempt.offer
+        route = offer.route
         self._caller = caller
         self._attempt = attempt
         self._answer = answer
         self._ending: asyncio.TimerHandle | None = None
-        self._stream = dialect.open_stream(
-            call_id=caller.call_id,
+        self._stream = offer.way.passage.open_stream(
+            write_head(attempt),
+            offer.names,
             wants_usage=request.wants_usage,
             answers=request.answers,
             upstream_model=route.upstream_model,

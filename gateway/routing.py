@@ -33,6 +33,8 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     protocol: str
     base_url: str
+    responses: bool = False
+    cap_field: str | None = None
     credential: Secret
     upstream_model: str
     priority: int
@@ -155,6 +157,8 @@ class Catalog:
             provider=provider.name,
             protocol=provider.protocol,
             base_url=provider.base_url.rstrip("/"),
+            responses=provider.responses,
+            cap_field=provider.cap_field or None,
             credential=credential,
             **route.described(),
         )
@@ -171,6 +175,8 @@ class _Provider(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     protocol: str
     base_url: str
+    responses: bool
+    cap_field: str
     sealed: bytes | None
 
 
@@ -248,6 +254,9 @@ async def _read_models(
 
 _PROVIDERS = """
 SELECT id, name, protocol, base_url,
+    -- A schema of one release before has neither.
+    coalesce((to_jsonb(provider) ->> 'responses')::boolean, false) AS responses,
+    coalesce(to_jsonb(provider) ->> 'cap_field', '') AS cap_field,
     (SELECT sealed FROM credential
      WHERE provider_id = provider.id ORDER BY id DESC LIMIT 1) AS sealed
 FROM provider

@@ -114,6 +114,7 @@ def _declare_stand_in(protocol: str, provider_url: str) -> dict[str, Any]:
         "name": f"demo-{protocol}",
         "protocol": protocol,
         "base_url": provider_url + path,
+        "responses": protocol == "openai",
         "credential": "literal:demo",
     }
 
@@ -124,6 +125,7 @@ def _declare_vendor(vendor: Mapping[str, Any]) -> dict[str, Any]:
         "protocol": vendor["protocol"],
         "base_url": vendor["base_url"],
         "credential": f"env:{vendor['variable']}",
+        **vendor.get("takes", {}),
     }
 
 

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accounts.api.fields import Fields, Flag, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
-from gateway.models import Credential, Protocol, Provider
+from gateway.models import CapField, Credential, Protocol, Provider
 from gateway.providers import change_provider, make_provider, remove_provider, set_credential
 
 
@@ -31,7 +31,10 @@ class ProviderOut(serializers.ModelSerializer[Provider]):
 
     class Meta:
         model = Provider
-        fields = ("name", "protocol", "base_url", "enabled", "credential", "made_at")
+        fields = (
+            *("name", "protocol", "base_url", "responses", "cap_field", "enabled"),
+            *("credential", "made_at"),
+        )
 
     @extend_schema_field(CredentialOut(allow_null=True))
     def get_credential(self, provider: Provider) -> dict[str, Any] | None:
@@ -42,6 +45,13 @@ class ProviderOut(serializers.ModelSerializer[Provider]):
 class ProviderChange(Fields):
     protocol = serializers.ChoiceField(Protocol.choices, required=False)
     base_url = Text(max_length=200, required=False, help_text="As its own SDK is given it.")
+    responses = Flag(required=False, help_text="It has OpenAI's Responses too.")
+    cap_field = serializers.ChoiceField(
+        CapField.choices,
+        required=False,
+        allow_blank=True,
+        help_text="The only name that it takes the output cap of chat completions under, if any.",
+    )
     enabled = Flag(required=False)
 
 

@@ -54,8 +54,11 @@ def _write_provider(provider: Provider) -> Yaml:
         "name": provider.name,
         "protocol": provider.protocol,
         "base_url": provider.base_url,
+        "responses": provider.responses,
         "enabled": provider.enabled,
     }
+    if provider.cap_field:
+        found["cap_field"] = provider.cap_field
     credential = provider.credentials.first()
     if credential is not None:
         from_variable = credential.source.startswith("env:")

@@ -50,7 +50,7 @@ from gateway.declaration.reading import (
     text,
     whole,
 )
-from gateway.models import Protocol
+from gateway.models import CapField, Protocol
 from gateway.routes import MODEL_BOUNDS, ROUTE_BOUNDS
 from gateway.upstream import check_base_url
 
@@ -75,7 +75,7 @@ def read_provider(node: yaml.Node, problems: Problems) -> ProviderEntry:
     return ProviderEntry(
         line=record.line,
         name=record.values.get("name", ""),
-        columns=record.only("protocol", "base_url", "enabled"),
+        columns=record.only("protocol", "base_url", "responses", "cap_field", "enabled"),
         credential=record.values.get("credential"),
     )
 
@@ -234,6 +234,8 @@ PROVIDER: dict[str, Reader] = {
     "name": SLUG,
     "protocol": one_of(Protocol.values),
     "base_url": read_base_url,
+    "responses": flag,
+    "cap_field": one_of(CapField.values),
     "credential": read_credential,
     "enabled": flag,
 }

@@ -15,6 +15,8 @@ from gateway.errors.rendering import anthropic_body, error_headers, openai_body,
 from gateway.errors.tree import (
     BadRequest,
     EncodedBody,
+    EndpointNotOffered,
+    EndpointUnsupported,
     GatewayError,
     HoldExceedsLimit,
     LedgerAway,
@@ -49,6 +51,8 @@ from gateway.errors.tree import (
 __all__ = [
     "BadRequest",
     "EncodedBody",
+    "EndpointNotOffered",
+    "EndpointUnsupported",
     "GatewayError",
     "HoldExceedsLimit",
     "LedgerAway",

@@ -8,6 +8,8 @@
       PermissionDenied      403  a good key that may not do this
       ModelNotFound         404
       UnknownEndpoint       404
+        EndpointNotOffered  404  one that vendors have, and that cannot be metered yet
+      EndpointUnsupported   404  no provider of this model has it
       MethodNotAllowed      405
       RequestTimeout        408  the request's body came too slowly
       TooLarge              413
@@ -136,6 +138,28 @@ class UnknownEndpoint(GatewayError):
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(f"Unknown request URL: {method[:20]} {path[:200]}.")
+
+
+class EndpointNotOffered(UnknownEndpoint):
+    """An endpoint of a vendor's API: nothing is passed on that cannot be metered."""
+
+    code = "endpoint_not_offered"
+
+    def __init__(self, method: str, path: str, what: str) -> None:
+        super().__init__(method, path)
+        self.message = f"{what} are not offered here, because they cannot be metered yet."
+
+
+class EndpointUnsupported(GatewayError):
+    """The model exists, but not at this endpoint: waiting does not help, another endpoint does."""
+
+    status = 404
+    code = "endpoint_unsupported"
+
+    def __init__(self, model: str, endpoint: str) -> None:
+        super().__init__(
+            f"The model '{model[:200]}' cannot be called for {endpoint}.", field="model"
+        )
 
 
 class MethodNotAllowed(GatewayError):

@@ -44,6 +44,19 @@ def read_tags(metadata: msgspec.Raw, **named: str | None) -> dict[str, str]:
     return dict(list(tags.items())[:MAX_TAGS])
 
 
+def read_tag_header(text: str, header: str) -> dict[str, str]:
+    """Read `name=value, name=value`. Raises BadRequest for what is none, or too many."""
+    found: dict[str, str] = {}
+    for pair in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not (equals and is_tag(name) and is_tag(value) and text.isascii()):
+            raise BadRequest(f"{header} has to be written as 'name=value, name=value'.", header)
+        found[name] = value
+    if len(found) > MAX_TAGS:
+        raise BadRequest(f"{header} holds more than {MAX_TAGS} tags.", header)
+    return found
+
+
 def is_tag(text: str) -> bool:
     """PostgreSQL keeps no NUL in jsonb, and a tag is a word, not a document."""
     return 0 < len(text) <= MAX_TAG_LENGTH and not _CONTROL.search(text)

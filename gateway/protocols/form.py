@@ -56,12 +56,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `output_cap` is the most output tokens that the caller asked for, for each of `answers`, of
     which there are none where only input is used; `cap_field` the name under which it was, or would
-    be, said. Each of `prompts` may fill a context window. `size_bytes` is the body as sent.
+    be, said. Each of `prompts` may fill a context window. `size_bytes` is the body as sent. What is
+    free uses no tokens.
     """
 
     model: str
     stream: bool
     prompts: int = 1
+    is_free: bool = False
     answers: int
     output_cap: int | None
     cap_field: str

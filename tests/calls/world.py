@@ -75,8 +75,8 @@ class World:
         models.Route.objects.create(model=model, provider=provider, upstream_model=model.name)
         return provider
 
-    def add_provider(self, name: str, base_url: str = "") -> models.Provider:
-        return add_provider(name, base_url or self.provider.base_url)
+    def add_provider(self, name: str, base_url: str = "", **fields: Any) -> models.Provider:
+        return add_provider(name, base_url or self.provider.base_url, **fields)
 
     def add_price(self, model: str, *, output: int = OUTPUT_TICKS, **fields: Any) -> None:
         effective_from = datetime(2026, 1, 1, tzinfo=UTC)
@@ -98,8 +98,9 @@ class World:
         )
 
 
-def add_provider(name: str, base_url: str) -> models.Provider:
-    row = models.Provider.objects.create(name=name, protocol="openai", base_url=base_url)
+def add_provider(name: str, base_url: str, **fields: Any) -> models.Provider:
+    fields = {"protocol": "openai", **fields}
+    row = models.Provider.objects.create(name=name, base_url=base_url, **fields)
     models.Credential.objects.create(provider=row, sealed=seal(CREDENTIAL), source="test")
     return row
 

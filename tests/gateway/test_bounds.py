@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from billing.pricing import Price, make_price
 from gateway import bounds
+from gateway.protocols.anthropic_messages import read_count_request
 from gateway.protocols.openai_chat import ChatRequest, read_request
 from tests.wire.making import body
 
@@ -52,6 +53,12 @@ def price(input: int = 3, output: int = 7, tiers: list[dict[str, int]] | None = 
         ticks={"input": input, "output": output},
         tiers=tiers or [],
     )
+
+
+def test_what_is_free_is_bounded_by_nothing() -> None:
+    counting = read_count_request(body())
+    found = bounds.bound(counting, size_bytes=9999, model=Model(), route=Route())
+    assert (found.input_tokens, found.output_tokens) == (0, 0)
 
 
 def test_the_cap_is_the_callers_and_at_most_what_the_model_writes() -> None:

@@ -46,6 +46,8 @@ EVERY: list[GatewayError] = [
     errors.PermissionDenied("No."),
     errors.ModelNotFound("gpt-9"),
     errors.UnknownEndpoint("GET", "/v1/nothing"),
+    errors.EndpointNotOffered("POST", "/v1/images/generations", "Images"),
+    errors.EndpointUnsupported("claude", "embeddings"),
     errors.MethodNotAllowed(("GET", "POST")),
     errors.RequestTimeout(),
     errors.TooLarge(1000),

@@ -97,6 +97,8 @@ def read_message(sent: bytes) -> dict[str, Any]:
     assert isinstance(message["usage"]["input_tokens"], int)
     is_open = False
     for event in events[1:-2]:
+        if event["type"] == "ping":
+            continue
         if event["type"] == "content_block_start":
             assert not is_open
             assert event["index"] == len(message["content"])

@@ -15,6 +15,7 @@ from gateway.protocols.anthropic_messages.counting import (
     write_count_request,
 )
 from gateway.protocols.anthropic_messages.events import MessagesEventReader, MessagesEventWriter
+from gateway.protocols.anthropic_messages.headers import FORWARDED, write_headers
 from gateway.protocols.anthropic_messages.prompting import write_conversation
 from gateway.protocols.anthropic_messages.replies import read_reply, write_reply
 from gateway.protocols.anthropic_messages.request import (
@@ -30,6 +31,7 @@ PROTOCOL = "anthropic"
 
 __all__ = [
     "DEFAULT_VERSION",
+    "FORWARDED",
     "PROTOCOL",
     "CountRequest",
     "MessagesEventReader",
@@ -45,6 +47,7 @@ __all__ = [
     "read_request",
     "write_conversation",
     "write_count_request",
+    "write_headers",
     "write_reply",
     "write_request",
 ]

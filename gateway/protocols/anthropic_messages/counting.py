@@ -70,6 +70,7 @@ def read_count_request(body: bytes) -> CountRequest:
         members=members,
         model=read.model,
         stream=False,
+        is_free=True,
         answers=0,
         output_cap=None,
         cap_field="max_tokens",

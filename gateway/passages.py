@@ -1,0 +1,204 @@
+"""How the calls of an endpoint reach a provider: as they are, or told in its own dialect and back.
+
+A Passage is chosen once for a key, a model and a route (lanes.py); nothing of a single call is
+kept in it. Knows bytes and headers, and nothing of keys or money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from billing.usage import Usage
+from gateway.errors import BadRequest, UpstreamError
+from gateway.protocols.conversation import (
+    Conversation,
+    EventReader,
+    EventWriter,
+    Head,
+    Reply,
+    Untranslatable,
+)
+from gateway.protocols.form import Answer, Metered, Request
+from gateway.protocols.stream import EventStream
+from gateway.protocols.translation import TranslatedStream
+
+Pairs = Sequence[tuple[bytes, bytes]]
+Names = Mapping[str, str]
+
+NO_NAMES: Names = {}
+
+
+class StreamReader(Protocol):
+    """What relaying needs of a stream in any dialect; EventStream documents it."""
+
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def ending(self) -> bytes: ...
+    @property
+    def is_complete(self) -> bool: ...
+    @property
+    def has_finished(self) -> bool: ...
+    @property
+    def error(self) -> UpstreamError | None: ...
+    @property
+    def upstream_id(self) -> str: ...
+    @property
+    def has_reasoned(self) -> bool: ...
+    @property
+    def output_bytes(self) -> int: ...
+    @property
+    def metered(self) -> Metered: ...
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def close(self, error: UpstreamError | None = None) -> bytes: ...
+
+
+class Written(NamedTuple):
+    """A body for one route, and tools' own names by those that stand in it."""
+
+    body: bytes
+    names: Names
+
+
+class Passage(Protocol):
+    """`path` is below the provider's base URL, `forwards` what of a caller's headers goes on."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def forwards(self) -> frozenset[bytes]: ...
+
+    def authorize(self, credential: str) -> Pairs:
+        """The headers that every request carries."""
+
+    def write_headers(self, sent: Mapping[bytes, bytes], context_window: int) -> Pairs:
+        """What goes on of the caller's own headers."""
+
+    def write_request(self, request: Any, **route: Any) -> Written:
+        """Write the body for one route. Raises BadRequest for what its provider cannot be asked."""
+
+    def read_answer(self, body: bytes) -> Answer: ...
+
+    def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
+        """Return the answer as the caller reads it. Raises Untranslatable."""
+
+    def open_stream(self, head: Head, names: Names, **options: Any) -> StreamReader: ...
+
+
+class Speech(NamedTuple):
+    """What a provider hears and says at one of its paths."""
+
+    path: str
+    forwards: frozenset[bytes]
+    authorize: Callable[[str], Pairs]
+    write_headers: Callable[[Mapping[bytes, bytes], int], Pairs]
+    read_answer: Callable[[bytes], Answer]
+    stream: Callable[..., EventStream] | None
+
+
+class Passing(NamedTuple):
+    """Both sides speak the same: the answer's bytes are the provider's."""
+
+    speech: Speech
+    write: Callable[..., bytes]
+
+    @property
+    def path(self) -> str:
+        return self.speech.path
+
+    @property
+    def forwards(self) -> frozenset[bytes]:
+        return self.speech.forwards
+
+    def authorize(self, credential: str) -> Pairs:
+        return self.speech.authorize(credential)
+
+    def write_headers(self, sent: Mapping[bytes, bytes], context_window: int) -> Pairs:
+        return self.speech.write_headers(sent, context_window)
+
+    def write_request(self, request: Request, **route: Any) -> Written:
+        return Written(self.write(request, **route), NO_NAMES)
+
+    def read_answer(self, body: bytes) -> Answer:
+        return self.speech.read_answer(body)
+
+    def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
+        return body
+
+    def open_stream(self, head: Head, names: Names, **options: Any) -> StreamReader:
+        assert self.speech.stream is not None, "this endpoint does not stream"
+        return self.speech.stream(call_id=head.call_id, **options)
+
+
+class CallersSide(NamedTuple):
+    """How a dialect is read from its callers, and answers are written to them."""
+
+    read_conversation: Callable[[Any], Conversation]
+    write_reply: Callable[[Reply, Head, Usage | None], bytes]
+    writer: Callable[[Head], EventWriter]
+
+
+class ProvidersSide(NamedTuple):
+    """How a dialect is written to its providers, and answers are read from them."""
+
+    speech: Speech
+    write_conversation: Callable[..., bytes]
+    read_reply: Callable[..., Reply]
+    reader: Callable[..., EventReader]
+    long_names: Callable[[Conversation], Names]
+    headers: Pairs
+
+
+class Translating(NamedTuple):
+    """Both sides speak differently: everything goes through the one form.
+
+    None of the caller's headers goes on, for they are said in its own dialect.
+    """
+
+    caller: CallersSide
+    provider: ProvidersSide
+
+    @property
+    def path(self) -> str:
+        return self.provider.speech.path
+
+    @property
+    def forwards(self) -> frozenset[bytes]:
+        return frozenset()
+
+    def authorize(self, credential: str) -> Pairs:
+        return [*self.provider.speech.authorize(credential), *self.provider.headers]
+
+    def write_headers(self, sent: Mapping[bytes, bytes], context_window: int) -> Pairs:
+        return ()
+
+    def write_request(self, request: Request, **route: Any) -> Written:
+        try:
+            conversation = self.caller.read_conversation(request)
+            body = self.provider.write_conversation(conversation, stream=request.stream, **route)
+        except RecursionError:
+            message = "The request body is nested too deeply."
+            raise BadRequest(message, code="invalid_json") from None
+        return Written(body, self.provider.long_names(conversation))
+
+    def read_answer(self, body: bytes) -> Answer:
+        return self.provider.speech.read_answer(body)
+
+    def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
+        try:
+            reply = self.provider.read_reply(body, names=names, call_id=head.call_id)
+            return self.caller.write_reply(reply, head, answer.metered.usage)
+        except RecursionError:
+            raise Untranslatable("the answer is nested too deeply") from None
+
+    def open_stream(self, head: Head, names: Names, **options: Any) -> StreamReader:
+        """Usage is always read on, as the caller's side decides whether to tell it."""
+        assert self.provider.speech.stream is not None, "what is translated can stream"
+        source = self.provider.speech.stream(
+            call_id=head.call_id, **{**options, "wants_usage": True}
+        )
+        reader = self.provider.reader(names=names, call_id=head.call_id)
+        return TranslatedStream(source, reader, self.caller.writer(head))

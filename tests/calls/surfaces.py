@@ -1,0 +1,63 @@
+"""Models at every kind of provider, and the same question at every endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.calls.world import World
+
+QUESTION = "What is the answer?"
+CAP = 2000
+# A model for each kind of provider, by the protocol that it speaks.
+KINDS = {
+    "openai": "of-openai",
+    "openai+responses": "of-responses",
+    "anthropic": "of-anthropic",
+}
+ENDPOINTS = {
+    "chat.completions": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "completions": "/v1/completions",
+    "messages": "/v1/messages",
+}
+
+
+def add_kinds(world: World, upstream_model: str = "gpt-4o") -> None:
+    """Let every kind of provider answer for a model of its own."""
+    root = world.provider.base_url.removesuffix("/v1")
+    providers = {
+        "openai": world.provider,
+        "openai+responses": world.add_provider("responses", responses=True),
+        "anthropic": world.add_provider("anthropic", root, protocol="anthropic"),
+    }
+    for kind, provider in providers.items():
+        world.add_model(KINDS[kind], provider=provider, upstream_model=upstream_model, input=7)
+
+
+def ask(endpoint: str, model: str, **fields: Any) -> dict[str, Any]:
+    """The body that asks the question at an endpoint."""
+    messages = [{"role": "user", "content": QUESTION}]
+    asked: dict[str, dict[str, Any]] = {
+        "chat.completions": {"messages": messages, "max_tokens": CAP},
+        "responses": {"input": QUESTION, "max_output_tokens": CAP},
+        "completions": {"prompt": QUESTION, "max_tokens": CAP},
+        "messages": {"messages": messages, "max_tokens": CAP},
+        "embeddings": {"input": QUESTION},
+        "messages.count_tokens": {"messages": messages},
+    }
+    return {"model": model, **asked[endpoint], **fields}
+
+
+def read_text(endpoint: str, answer: dict[str, Any]) -> str:
+    """What an answer of that endpoint says."""
+    match endpoint:
+        case "chat.completions":
+            text = answer["choices"][0]["message"]["content"]
+        case "responses":
+            parts = [p for item in answer["output"] for p in item.get("content", [])]
+            text = "".join(part["text"] for part in parts)
+        case "completions":
+            text = answer["choices"][0]["text"]
+        case _:
+            text = "".join(block.get("text", "") for block in answer["content"])
+    return str(text)
