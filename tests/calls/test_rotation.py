@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import NamedTuple
@@ -29,12 +31,17 @@ async def test_both_secrets_together_spend_one_budget(
     both = [await start(), await start()]
 
     async def spend(served: Served, secret: str) -> list[int]:
-        return [(await served.post(A_CENT, key=secret)).status_code for _ in range(10)]
+        """Make ten calls, each again while the machine is too busy to draw for it in time."""
+        statuses: list[int] = []
+        while len(statuses) < 10:
+            status = (await served.post(A_CENT, key=secret)).status_code
+            if status != 503:
+                statuses.append(status)
+        return statuses
 
     ways = [(served, secret) for served in both for secret in (world.key, rotated.plaintext)]
     found = await asyncio.gather(*(spend(*way) for way in ways * 3))
-    statuses = [status for some in found for status in some]
-    assert (statuses.count(200), statuses.count(429)) == (50, 70)
+    assert Counter(itertools.chain(*found)) == {200: 50, 429: 70}
     for served in both:
         await served.settled()
     await check_books(both[0], aconn, provider)
