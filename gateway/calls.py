@@ -102,12 +102,13 @@ class Call(msgspec.Struct):
 class Attempt:
     """One try of a call at one route. finish() or abandon() ends its hold, once."""
 
-    __slots__ = ("_head_at", "_ledger", "_sent_at", "call", "event", "hold", "offer")
+    __slots__ = ("_head_at", "_ledger", "_number", "_sent_at", "call", "event", "hold", "offer")
 
     def __init__(self, ledger: Ledger, call: Call, hold: Hold) -> None:
         self._ledger = ledger
         self.call = call
         self.hold = hold
+        self._number = 1
         self.offer: Offer
         self.event: UsageEvent
 
@@ -115,7 +116,13 @@ class Attempt:
         """Aim at a route. Nothing has left yet."""
         self.offer = offer
         self.event = describe(self.call, offer)
+        self.event.attempt_no = self._number
         self._head_at = 0.0
+
+    def begin_again(self, hold: Hold) -> None:
+        """Become the call's next attempt: the one before is settled."""
+        self.hold = hold
+        self._number += 1
 
     def send(self) -> None:
         """Record that it leaves now. Raises SpoolFull or Unavailable, having ended the hold."""

@@ -28,6 +28,7 @@ from billing.quotas import QuotaBook
 from billing.suspensions import SuspensionBook
 from gateway.caller import Caller
 from gateway.calls import Call
+from gateway.circuits import Circuits
 from gateway.errors import GatewayError, NotFresh, ShuttingDown, TooManyWrongKeys, refuse_key
 from gateway.lanes import Lanes
 from gateway.metrics import Meter
@@ -100,6 +101,7 @@ class GatewayProcess:
         self.prices = PriceBook()
         self.quotas = QuotaBook()
         self.suspensions = SuspensionBook()
+        self.circuits = Circuits()
         self.lanes = Lanes(self.catalog, self.prices, self.quotas, self.suspensions)
         self.ledger = Ledger(
             configuration.conninfo,

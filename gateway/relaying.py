@@ -18,12 +18,12 @@ from gateway.calls import Attempt
 from gateway.errors import UpstreamFailed
 from gateway.protocols.conversation import Head, Untranslatable
 from gateway.protocols.form import Answer, Metered
+from gateway.sending import settle_broken
 from gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamTimeout
 
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 64 * 2**20
-MAX_REFUSAL_BYTES = 64 * 2**10
 SEEN_SECONDS = 2.0
 
 # How long, and how many at once, answers are read on whose callers have left; how long for those
@@ -33,49 +33,17 @@ MAX_DRAINING = 200
 USAGE_SECONDS = 5.0
 LEAVE_SECONDS = 1.0
 
-# A proxy in front of the model answered, or the model was too slow: it may have worked and billed.
-# 529 is not a proxy's: with it Anthropic turns calls away.
-MAYBE_BILLED = frozenset({408, 502, 504, 530, *range(520, 529)})
-
 # What of a provider's headers a caller may see.
 _PASSED = frozenset({b"openai-processing-ms", b"openai-version"})
 _PASSED_LENGTHS = frozenset(map(len, _PASSED))
 
 
 async def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:
-    """Hand the answer to the caller and settle. Raises GatewayError for a refusal upstream."""
-    if answer.status >= 300:
-        await _refuse(attempt, answer)
-    elif attempt.call.request.stream:
+    """Hand the answer to the caller and settle. Raises GatewayError for one that is none."""
+    if attempt.call.request.stream:
         await Stream(caller, attempt, answer).relay()
     else:
         await _relay_whole(caller, attempt, answer)
-
-
-async def _refuse(attempt: Attempt, answer: UpstreamAnswer) -> None:
-    """Settle what the provider refused, and raise it in the caller's words."""
-    try:
-        body = await answer.read(MAX_REFUSAL_BYTES)
-    except UpstreamError:
-        body = b""
-    route = attempt.offer.route
-    error = errors.read_refusal(
-        answer.status,
-        body,
-        answer.headers,
-        upstream_model=route.upstream_model,
-        model=attempt.call.model.name,
-        credential=route.credential.reveal(),
-        now=time.time(),
-    )
-    if answer.status in MAYBE_BILLED:
-        attempt.finish(error.outcome)
-    else:
-        attempt.finish_unbilled(error.outcome)
-    log.warning(
-        "call %s: %s answered %s: %s", attempt.call.id, route.provider, answer.status, error.detail
-    )
-    raise error
 
 
 async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:
@@ -113,16 +81,6 @@ def _settle_nonsense(
         attempt.finish(Outcome.UPSTREAM_FAILED)
     else:
         attempt.finish(Outcome.UPSTREAM_FAILED, metered=read.metered, upstream_id=read.upstream_id)
-    return UpstreamFailed()
-
-
-def settle_broken(attempt: Attempt, error: UpstreamError) -> errors.UpstreamError:
-    """Settle an answer that broke off before the caller saw any of it: at its hold."""
-    log.warning("call %s at %s: %s", attempt.call.id, attempt.offer.route.provider, error)
-    if isinstance(error, UpstreamTimeout):
-        attempt.finish(Outcome.UPSTREAM_TIMEOUT)
-        return errors.UpstreamTimeout()
-    attempt.finish(Outcome.UPSTREAM_FAILED)
     return UpstreamFailed()
 
 

@@ -1,0 +1,184 @@
+"""To the first route that answers: what is tried, in what order, and what each try comes to.
+
+An attempt of which a byte may have left is settled before the next one begins, and the next one
+gets a hold of its own: where that does not fit there is no retry. Nothing is tried twice on one
+route; clients have their own retries, and ours would multiply with them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from billing.ledger.allowances import Unavailable
+from billing.ledger.spool import SpoolFull as DiskFull
+from billing.usage import Outcome
+from gateway import errors
+from gateway.caller import Caller, HungUp
+from gateway.calls import Attempt, Offer
+from gateway.circuits import is_the_routes_fault
+from gateway.errors import GatewayError, LedgerAway, SpoolFull, UpstreamFailed, UpstreamUnreachable
+from gateway.holding import hold_for
+from gateway.passages import Pairs
+from gateway.process import GatewayProcess
+from gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamTimeout
+
+log = logging.getLogger(__name__)
+
+MAX_REFUSAL_BYTES = 64 * 2**10
+
+# A proxy in front of the model answered, or the model was too slow: it may have worked and billed.
+# 529 is not a proxy's: with it Anthropic turns calls away.
+MAYBE_BILLED = frozenset({408, 502, 504, 530, *range(520, 529)})
+
+
+async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> UpstreamAnswer:
+    """Send the call along its routes until one answers; return when a good head is there.
+
+    Raises the gateway's error for what went wrong, or HungUp, with every attempt settled.
+    """
+    failure: Exception = UpstreamUnreachable()
+    offers = attempt.call.offers
+    for at, offer in enumerate(offers):
+        if not attempt.hold.is_open and not await _hold_again(process, attempt, offers[at:]):
+            break
+        attempt.turn_to(offer)
+        answer = _open(process, caller, attempt)
+        if caller.is_gone:
+            failure = HungUp()
+            break
+        _record(attempt)
+        came_of = await _ask(process, caller, attempt, answer)
+        if came_of is None:
+            return answer
+        if not isinstance(came_of, UpstreamUnreachable):
+            failure = came_of
+        if not is_the_routes_fault(came_of):
+            break
+    attempt.abandon()
+    raise failure
+
+
+async def _ask(
+    process: GatewayProcess, caller: Caller, attempt: Attempt, answer: UpstreamAnswer
+) -> Exception | None:
+    """Send the request and wait for the head; return None for a good one, else what went wrong.
+
+    A failed attempt is settled, or taken back where nothing left.
+    """
+    route, circuits = attempt.offer.route, process.circuits
+    circuits.note_trial(route.id, now=time.monotonic())
+    try:
+        await answer.send()
+    except UpstreamError as error:
+        failure = _settle_failure(caller, attempt, error)
+    else:
+        attempt.note_head(answer.status)
+        if answer.status < 300:
+            circuits.note_answer(route.id)
+            return None
+        failure = await _refuse(attempt, answer)
+    if isinstance(failure, errors.UpstreamError) and is_the_routes_fault(failure):
+        circuits.note_failure(route.id, failure, now=time.monotonic())
+    elif not isinstance(failure, HungUp):
+        circuits.note_answer(route.id)
+    return failure
+
+
+def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> UpstreamAnswer:
+    """Prepare the request; a caller that leaves before the head ends it, if it is a stream's."""
+    call, offer = attempt.call, attempt.offer
+    answer = process.upstream.open(
+        offer.way.streamed if call.request.stream else offer.way.whole,
+        request_id=attempt.event.id,
+        headers=_forward_headers(caller, attempt),
+        body=offer.body,
+        timeouts=offer.way.timeouts,
+    )
+    if call.request.stream and call.key.hang_up == "close":
+        caller.when_gone(answer.abort)
+    return answer
+
+
+async def _hold_again(process: GatewayProcess, attempt: Attempt, offers: Sequence[Offer]) -> bool:
+    """Hold for another attempt along what is left of the routes; False where it does not fit."""
+    call = attempt.call
+    call.offers = offers
+    try:
+        attempt.begin_again(await hold_for(process, call))
+    except GatewayError as error:
+        log.info("call %s is not tried again: %s", call.id, error.code)
+        return False
+    return True
+
+
+def _forward_headers(caller: Caller, attempt: Attempt) -> Pairs:
+    """Return what of the caller's headers goes on; nothing where it speaks another dialect."""
+    passage = attempt.offer.way.passage
+    if not passage.forwards:
+        return ()
+    sent = caller.forwarded(passage.forwards)
+    return passage.write_headers(sent, attempt.call.model.context_window)
+
+
+def _record(attempt: Attempt) -> None:
+    """Write down that the attempt leaves now; a disk that is full refuses it."""
+    try:
+        attempt.send()
+    except DiskFull as full:
+        log.error("the spool is full: %s", full)
+        raise SpoolFull from None
+    except Unavailable as away:
+        log.warning("call %s: %s", attempt.call.id, away)
+        raise LedgerAway from None
+
+
+def _settle_failure(caller: Caller, attempt: Attempt, error: UpstreamError) -> Exception:
+    """Settle an attempt whose answer never began; return what to raise. It may have been billed,
+    so it stays at its hold, unless it was ended here because its caller left."""
+    if not error.sent:
+        provider = attempt.offer.route.provider
+        log.warning("call %s at %s: %s", attempt.call.id, provider, error)
+        attempt.take_back()
+        return UpstreamUnreachable()
+    if caller.is_gone:
+        attempt.finish_seen(Outcome.CLIENT_CANCELLED)
+        return HungUp()
+    return settle_broken(attempt, error)
+
+
+def settle_broken(attempt: Attempt, error: UpstreamError) -> errors.UpstreamError:
+    """Settle an answer that broke off before the caller saw any of it: at its hold."""
+    log.warning("call %s at %s: %s", attempt.call.id, attempt.offer.route.provider, error)
+    if isinstance(error, UpstreamTimeout):
+        attempt.finish(Outcome.UPSTREAM_TIMEOUT)
+        return errors.UpstreamTimeout()
+    attempt.finish(Outcome.UPSTREAM_FAILED)
+    return UpstreamFailed()
+
+
+async def _refuse(attempt: Attempt, answer: UpstreamAnswer) -> errors.UpstreamError:
+    """Settle what the provider refused, and return it in the caller's words."""
+    try:
+        body = await answer.read(MAX_REFUSAL_BYTES)
+    except UpstreamError:
+        body = b""
+    route = attempt.offer.route
+    error = errors.read_refusal(
+        answer.status,
+        body,
+        answer.headers,
+        upstream_model=route.upstream_model,
+        model=attempt.call.model.name,
+        credential=route.credential.reveal(),
+        now=time.time(),
+    )
+    if answer.status in MAYBE_BILLED:
+        attempt.finish(error.outcome)
+    else:
+        attempt.finish_unbilled(error.outcome)
+    log.warning(
+        "call %s: %s answered %s: %s", attempt.call.id, route.provider, answer.status, error.detail
+    )
+    return error
