@@ -136,7 +136,7 @@ class RouteInline(admin.TabularInline[Route, Model]):
 
 @admin.register(Model)
 class ModelAdmin(admin.ModelAdmin[Model]):
-    list_display = ("name", "context_window", "max_output_tokens", "enabled")
+    list_display = ("name", "context_window", "max_output_tokens", "retires_at", "enabled")
     list_filter = ("enabled", "routes__provider")
     search_fields = ("name",)
     inlines = (RouteInline,)

@@ -8,6 +8,8 @@ the clock alone (a price that begins, a rule that ends) ends a lane at `good_unt
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import msgspec
@@ -21,8 +23,14 @@ from billing.quotas import QuotaBook, QuotaRule
 from billing.suspensions import SuspensionBook
 from billing.usage import Outcome, UsageEvent, UsageSource
 from gateway.dialects import Dialect, kind_of
-from gateway.errors import EndpointUnsupported, ModelNotFound, NoRoute, RouteSuspended
-from gateway.passages import Passage
+from gateway.errors import (
+    EndpointUnsupported,
+    ModelNotFound,
+    ModelRetired,
+    NoRoute,
+    RouteSuspended,
+)
+from gateway.passages import Pairs, Passage
 from gateway.routing import Catalog, ModelRecord, RouteRecord
 from gateway.upstream import Target, Timeouts
 
@@ -48,7 +56,7 @@ class LaneRoute(msgspec.Struct, frozen=True, kw_only=True):
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """`routes` is in the order of priority, `good_until` in Unix seconds. A rule that may refuse
     for cost lets nothing without a price through, a strict one nothing without a bound; answers
-    show what is left of limits other than cost."""
+    show what is left of limits other than cost, and `notices`, headers about the model."""
 
     key: KeyRecord
     model: ModelRecord
@@ -59,6 +67,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     is_strict: bool
     shows_limits: bool
     routes: tuple[LaneRoute, ...]
+    notices: Pairs
     good_until: float
 
     def choose(self, catalog: Catalog) -> Sequence[LaneRoute]:
@@ -103,18 +112,20 @@ class Lanes:
         self._lanes.clear()
 
     def _make(self, key: KeyRecord, name: str, dialect: Dialect, now: float) -> Lane:
-        model = find_model(self._catalog, key, name)
+        model, asked = find_model(self._catalog, key, name, now=now), self._catalog.model(name)
         terms = self._quotas.terms_for(
             organization=key.organization,
             project=key.project,
             member=key.member,
             key=key.id,
-            model=name,
+            model=model.name,
             now=now,
         )
         found = self._find_routes(model, terms.rules, dialect)
         routes = [self._make_route(key, model, route, dialect, now) for route in found]
-        ends = [self._prices.changes_at(name, r.route.provider, after=now) for r in routes]
+        ends = [self._prices.changes_at(model.name, r.route.provider, after=now) for r in routes]
+        if asked is not None and asked.retires_at is not None and not asked.is_retired(now):
+            ends.append(asked.retires_at)
         return Lane(
             key=key,
             model=model,
@@ -125,6 +136,7 @@ class Lanes:
             is_strict=any(rule.is_strict for rule in terms.rules),
             shows_limits=any(rule.is_drawn for rule in terms.rules if rule.unit != "cost"),
             routes=tuple(routes),
+            notices=write_notices(asked, now),
             good_until=min([terms.until, *ends]),
         )
 
@@ -170,12 +182,39 @@ class Lanes:
         )
 
 
-def find_model(catalog: Catalog, key: KeyRecord, name: str) -> ModelRecord:
-    """Return the model; one that the key may not use looks like one that does not exist."""
+def find_model(catalog: Catalog, key: KeyRecord, name: str, *, now: float) -> ModelRecord:
+    """Return the model that answers; one that the key may not use looks like none.
+
+    A key that may use a model may use what succeeds it: the calls are the same.
+    """
     model = catalog.model(name)
-    if model is None or (key.models and name not in key.models):
+    if model is None or not may_use(key, model):
         raise ModelNotFound(name)
+    if model.is_retired(now):
+        successor = catalog.model(model.successor) if model.successor else None
+        if successor is None or successor.is_retired(now):
+            raise ModelRetired(name, model.retires_at or now)
+        return successor
     return model
+
+
+def may_use(key: KeyRecord, model: ModelRecord) -> bool:
+    """Say whether a key is for this model, by any of its names."""
+    return not key.models or not key.models.isdisjoint((model.name, *model.aliases))
+
+
+def write_notices(asked: ModelRecord | None, now: float) -> Pairs:
+    """Return the headers that tell a caller of a model's last day (RFC 8594's Sunset)."""
+    if asked is None or asked.retires_at is None:
+        return ()
+    day = datetime.fromtimestamp(asked.retires_at, UTC)
+    ends = "was retired" if asked.is_retired(now) else "will be retired"
+    instead = f"; {asked.successor} answers in its place from then on" if asked.successor else ""
+    warning = f"{asked.name} {ends} on {day:%Y-%m-%d}{instead}."
+    return (
+        (b"sunset", format_datetime(day, usegmt=True).encode()),
+        (b"x-tollgate-warning", warning.encode("ascii", "replace")),
+    )
 
 
 def find_passage(dialect: Dialect, route: RouteRecord) -> Passage | None:

@@ -5,6 +5,8 @@ All of it is held in memory by every gateway process (see routing.py) and watche
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
@@ -81,6 +83,24 @@ class Model(models.Model):
     """
 
     name = models.CharField(max_length=200, unique=True)
+    aliases = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Other names that callers may use, separated by commas.",
+    )
+    retires_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Callers are told this day in advance; from then on its successor answers.",
+    )
+    successor = models.CharField(
+        max_length=200,
+        db_default="",
+        blank=True,
+        help_text="The model that answers for it when it is retired; without one its calls fail.",
+    )
     context_window = models.PositiveBigIntegerField(validators=[MinValueValidator(1)])
     max_output_tokens = models.PositiveBigIntegerField(validators=[MinValueValidator(1)])
     overhead_tokens = models.PositiveIntegerField(default=0)
@@ -96,6 +116,19 @@ class Model(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse names that would stand for two models, and a successor that is no other model."""
+        super().clean()
+        others = Model.objects.exclude(pk=self.pk)
+        if others.filter(aliases__contains=[self.name]).exists():
+            raise ValidationError({"name": f"{self.name} is an alias of another model."})
+        for alias in self.aliases:
+            taken = others.filter(models.Q(name=alias) | models.Q(aliases__contains=[alias]))
+            if alias == self.name or taken.exists():
+                raise ValidationError({"aliases": f"{alias} is a model's name already."})
+        if self.successor and not others.filter(name=self.successor).exists():
+            raise ValidationError({"successor": f"{self.successor} is not another model."})
 
 
 class Route(models.Model):

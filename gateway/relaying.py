@@ -62,7 +62,7 @@ async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer)
     except Untranslatable as error:
         raise _settle_nonsense(attempt, read, str(error)) from None
     attempt.finish(Outcome.ANSWERED, metered=read.metered, upstream_id=read.upstream_id)
-    await caller.respond(200, _headers(caller, answer, b"application/json"), told)
+    await caller.respond(200, _headers(caller, attempt, answer, b"application/json"), told)
 
 
 def write_head(attempt: Attempt) -> Head:
@@ -153,7 +153,8 @@ class Stream:
         if self._caller.is_gone or not passed:
             return
         if not self._caller.started:
-            headers = _headers(self._caller, self._answer, b"text/event-stream; charset=utf-8")
+            kind = b"text/event-stream; charset=utf-8"
+            headers = _headers(self._caller, self._attempt, self._answer, kind)
             await self._caller.start(200, headers)
         await self._caller.write(passed, more=more)
 
@@ -235,8 +236,14 @@ class Stream:
         return stream.error.outcome
 
 
-def _headers(caller: Caller, answer: UpstreamAnswer, content_type: bytes) -> Headers:
-    headers: Headers = [(b"content-type", content_type), *caller.identity()]
+def _headers(
+    caller: Caller, attempt: Attempt, answer: UpstreamAnswer, content_type: bytes
+) -> Headers:
+    headers: Headers = [
+        (b"content-type", content_type),
+        *caller.identity(),
+        *attempt.call.lane.notices,
+    ]
     for name, value in answer.raw_headers:
         if len(name) in _PASSED_LENGTHS and (low := name.lower()) in _PASSED:
             headers.append((low, value))

@@ -49,7 +49,7 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True):
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A public model. An overhead of None means that such a part has no declared bound.
 
-    `routes` are in the order of priority; `made_at` is in Unix seconds.
+    `routes` are in the order of priority; `made_at` and `retires_at` are in Unix seconds.
     """
 
     id: int
@@ -61,7 +61,13 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     overhead_tokens_per_audio: int | None
     overhead_tokens_per_file: int | None
     made_at: int
+    aliases: tuple[str, ...] = ()
+    retires_at: float | None = None
+    successor: str = ""
     routes: tuple[RouteRecord, ...] = ()
+
+    def is_retired(self, now: float) -> bool:
+        return self.retires_at is not None and self.retires_at <= now
 
 
 class Catalog:
@@ -80,13 +86,13 @@ class Catalog:
         self._reported: dict[str, str] = {}
 
     def model(self, name: str) -> ModelRecord | None:
-        """Return the model of that name; its `routes` are empty where none can be called."""
+        """Return the model of that name or alias; `routes` is empty where none can be called."""
         return self._by_name.get(name)
 
     def models(self) -> Sequence[ModelRecord]:
         """Return the models that have a route, in the order of their names."""
-        found = (model for model in self._by_name.values() if model.routes)
-        return sorted(found, key=lambda model: model.name)
+        found = {model.name: model for model in self._by_name.values() if model.routes}
+        return sorted(found.values(), key=lambda model: model.name)
 
     def choose(self, model: ModelRecord) -> Sequence[RouteRecord]:
         """Return the routes to try, in order: by priority, and by weighted chance among equals.
@@ -133,7 +139,8 @@ class Catalog:
             if model is not None:
                 before[id_] = self._compose(model)
         known = [model for id_, model in before.items() if id_ in self._models]
-        self._by_name = {model.name: model for model in known}
+        aliases = {alias: model for model in known for alias in model.aliases}
+        self._by_name = aliases | {model.name: model for model in known}
 
     def _compose(self, model: _Model) -> ModelRecord:
         routes = [self._compose_route(route, model) for route in model.routes]
@@ -215,6 +222,9 @@ class _Model(msgspec.Struct, frozen=True, kw_only=True):
     overhead_tokens_per_audio: int | None
     overhead_tokens_per_file: int | None
     made_at: int
+    aliases: tuple[str, ...]
+    retires_at: float | None
+    successor: str
     routes: list[_Route]
 
     def uses(self, providers: set[int]) -> bool:
@@ -266,6 +276,7 @@ WHERE enabled AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
 _MODELS = """
 SELECT to_jsonb(model)
     || jsonb_build_object('made_at', floor(extract(epoch FROM made_at))::bigint)
+    || jsonb_build_object('retires_at', extract(epoch FROM retires_at))
     || jsonb_build_object('routes', coalesce(
         (SELECT jsonb_agg(to_jsonb(route)) FROM route WHERE model_id = model.id AND enabled),
         '[]'))

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.fields import Fields, Flag, Query, Text
+from accounts.api.fields import Fields, Flag, Moment, Query, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from gateway.models import Model
@@ -20,7 +20,15 @@ from gateway.routes import MODEL_BOUNDS, change_model, make_model, remove_model
 class ModelOut(serializers.ModelSerializer[Model]):
     class Meta:
         model = Model
-        fields = ("name", *MODEL_BOUNDS, "enabled", "made_at")
+        fields = (
+            "name",
+            "aliases",
+            *MODEL_BOUNDS,
+            "retires_at",
+            "successor",
+            "enabled",
+            "made_at",
+        )
 
 
 def bound(name: str, **options: Any) -> serializers.IntegerField:
@@ -46,6 +54,20 @@ class ModelChange(Fields):
     )
     overhead_tokens_per_file = bound(
         "overhead_tokens_per_file", required=False, allow_null=True, help_text=UNBOUNDED
+    )
+    aliases = serializers.ListField(
+        child=Text(max_length=200),
+        max_length=50,
+        required=False,
+        help_text="Other names that callers may write.",
+    )
+    retires_at = Moment(
+        required=False,
+        allow_null=True,
+        help_text="Its last day: callers are told in advance, and then its successor answers.",
+    )
+    successor = Text(
+        required=False, allow_blank=True, max_length=200, help_text="Another model, or nothing."
     )
     enabled = Flag(required=False)
 

@@ -36,6 +36,7 @@ def check(declaration: Declaration, problems: Problems) -> None:
         _check_credential(provider, problems)
     for model in declaration.models:
         _check_routes(model, _names(Provider, declaration.providers), problems)
+        _check_names(model, declaration, problems)
         if model.price is not None:
             _check_price(model.name, model.price, problems)
     for organization in declaration.organizations:
@@ -85,6 +86,29 @@ def _check_routes(model: ModelEntry, providers: set[str], problems: Problems) ->
                 route.line,
                 f"provider: {route.name!r} is neither in this file nor in the database",
             )
+
+
+def _check_names(entry: ModelEntry, declaration: Declaration, problems: Problems) -> None:
+    """Let no name stand for two models, and no model be followed by one that does not exist."""
+    names = _names(Model, declaration.models)
+    declared = {model.name for model in declaration.models}
+    aliases = {
+        alias: model.name
+        for model in Model.objects.exclude(name__in=declared)
+        for alias in model.aliases
+    }
+    for model in declaration.models:
+        if model is not entry:
+            aliases |= dict.fromkeys(model.columns.get("aliases", ()), model.name)
+    for alias in entry.columns.get("aliases", ()):
+        if alias in names or alias in aliases:
+            problems.add(entry.line, f"aliases: {alias!r} is a model's name already")
+    successor = entry.columns.get("successor")
+    if successor and (successor == entry.name or successor not in names):
+        problems.add(
+            entry.line,
+            f"successor: {successor!r} is neither another model in this file nor in the database",
+        )
 
 
 def _check_price(model: str, price: PriceEntry, problems: Problems) -> None:

@@ -70,7 +70,11 @@ def _write_model(model: Model) -> Yaml:
     routes = model.routes.select_related("provider")
     found: Yaml = {
         "name": model.name,
-        **{name: getattr(model, name) for name in MODEL_COLUMNS},
+        **{
+            name: _write_value(getattr(model, name))
+            for name in MODEL_COLUMNS
+            if _is_said(model, name)
+        },
         "routes": [
             {
                 "provider": route.provider.name,
@@ -82,6 +86,15 @@ def _write_model(model: Model) -> Yaml:
     }
     price = _find_price(model.name)
     return found | ({"price": _write_price(price)} if price is not None else {})
+
+
+def _is_said(model: Model, column: str) -> bool:
+    """Leave out what most models do not have."""
+    return column not in {"aliases", "retires_at", "successor"} or bool(getattr(model, column))
+
+
+def _write_value(value: object) -> object:
+    return _write_moment(value) if isinstance(value, datetime) else value
 
 
 def _find_price(model: str) -> billing.Price | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zoneinfo
+from datetime import datetime
 
 import yaml
 from django.conf import settings
@@ -226,6 +227,12 @@ def read_email(node: yaml.Node, problems: Problems) -> str:
     return address
 
 
+def read_moment(node: yaml.Node, problems: Problems) -> datetime:
+    if not isinstance(node, yaml.ScalarNode):
+        raise Unreadable("must be a date, or a time with its zone")
+    return parse_moment(node.value)
+
+
 SLUG = matching(r"[A-Za-z0-9_-]+", 50, "made of letters, digits, - and _ alone")
 NAME = text(100)
 MODEL_NAME = matching(r"\S+", 200, "free of spaces")
@@ -244,6 +251,9 @@ NULLABLE_OVERHEADS = tuple(name for name in MODEL_BOUNDS if "_per_" in name)
 MODEL_COLUMNS: dict[str, Reader] = {
     **{name: whole(*bounds) for name, bounds in MODEL_BOUNDS.items()},
     **{name: nullable(whole(*MODEL_BOUNDS[name])) for name in NULLABLE_OVERHEADS},
+    "aliases": list_of(MODEL_NAME),
+    "retires_at": nullable(read_moment),
+    "successor": matching(r"\S*", 200, "free of spaces"),
     "enabled": flag,
 }
 ROUTE_COLUMNS: dict[str, Reader] = {

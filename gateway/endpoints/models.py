@@ -6,6 +6,7 @@ not matter.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ import msgspec
 
 from accounts.keyring import KeyRecord
 from gateway.errors import ModelNotFound
+from gateway.lanes import may_use
 from gateway.routing import Catalog, ModelRecord
 
 
@@ -33,18 +35,18 @@ def list_models(key: KeyRecord, catalog: Catalog) -> bytes:
 def show_model(key: KeyRecord, catalog: Catalog, name: str) -> bytes:
     """Answer with one model. Raises ModelNotFound, also for one that the key may not use."""
     model = catalog.model(name)
-    if model is None or not model.routes or not may_use(key, name):
+    if model is None or not may_use(key, model) or not _is_offered(model):
         raise ModelNotFound(name)
     return msgspec.json.encode(describe(model))
 
 
 def find_models(key: KeyRecord, catalog: Catalog) -> Sequence[ModelRecord]:
     """Return the models that the key may use and that can be called."""
-    return [model for model in catalog.models() if may_use(key, model.name)]
+    return [each for each in catalog.models() if may_use(key, each) and _is_offered(each)]
 
 
-def may_use(key: KeyRecord, model: str) -> bool:
-    return not key.models or model in key.models
+def _is_offered(model: ModelRecord) -> bool:
+    return bool(model.routes) and not model.is_retired(time.time())
 
 
 def describe(model: ModelRecord) -> dict[str, object]:

@@ -30,6 +30,7 @@ operator may read stands in `detail`, which is never rendered.
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from billing.usage import Outcome
 from gateway.errors.quota import QuotaExplanation, explain, explain_hold
@@ -130,6 +131,15 @@ class ModelNotFound(GatewayError):
             f"The model '{model[:200]}' does not exist or you do not have access to it.",
             field="model",
         )
+
+
+class ModelRetired(ModelNotFound):
+    """A model whose last day is over, and nothing answers in its place."""
+
+    def __init__(self, model: str, retired_at: float) -> None:
+        super().__init__(model)
+        day = datetime.fromtimestamp(retired_at, UTC)
+        self.message = f"The model '{model[:200]}' was retired on {day:%Y-%m-%d}."
 
 
 class UnknownEndpoint(GatewayError):
