@@ -191,25 +191,27 @@ class Attempt:
         *,
         output_bytes: int = 0,
         has_reasoned: bool = False,
+        input_usage: Usage | None = None,
         upstream_id: str = "",
     ) -> None:
         """Settle an answer that broke off at the most that what was seen of it can cost.
 
-        That is the whole input, a token for each byte of output and one more for each answer,
-        which was under way. Where output may have been hidden nothing bounds it but the hold.
+        That is the input, as it was told or else all of it that may be, a token for each byte of
+        output and one more for each answer, which was under way. Where output may have been hidden
+        nothing bounds it but the hold.
         """
         if has_reasoned or self._may_reason:
             self.finish(outcome, upstream_id=upstream_id)
             return
         bound, price = self.offer.bound, self.offer.price
         output = min(output_bytes + bound.answers, bound.output_tokens)
-        seen = Metered(
-            usage=Usage(uncached_input=bound.input_tokens, output=output),
-            fault=None,
-            reported_cost_ticks=None
-            if price is None
-            else bound_ticks(price, input_tokens=bound.input_tokens, output_tokens=output),
-        )
+        usage = Usage(uncached_input=bound.input_tokens, output=output)
+        ticks = None
+        if input_usage is not None:
+            usage = msgspec.structs.replace(input_usage, output=output)
+        elif price is not None:
+            ticks = bound_ticks(price, input_tokens=bound.input_tokens, output_tokens=output)
+        seen = Metered(usage=usage, fault=None, reported_cost_ticks=ticks)
         self.finish(outcome, metered=seen, source=UsageSource.ESTIMATED, upstream_id=upstream_id)
 
     @property

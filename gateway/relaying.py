@@ -216,6 +216,7 @@ class Stream:
                 outcome,
                 output_bytes=stream.output_bytes,
                 has_reasoned=stream.has_reasoned,
+                input_usage=stream.input_usage,
                 upstream_id=stream.upstream_id,
             )
             return

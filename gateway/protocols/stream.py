@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from billing.usage import Usage
 from gateway.errors import UpstreamError, UpstreamFailed, read_stream_error
 from gateway.protocols.answer import MISSING
 from gateway.protocols.body import UNREADABLE
@@ -106,6 +107,11 @@ class EventStream:
     def metered(self) -> Metered:
         """What was reported so far."""
         return MISSING
+
+    @property
+    def input_usage(self) -> Usage | None:
+        """The input alone, where that is told before the output is: what a broken answer used."""
+        return None
 
     def _take_data(self, event: bytes, data: bytes) -> bytes:
         """Read an event that has data; return it as it may be handed on: itself, or nothing."""

@@ -6,6 +6,7 @@ an error is the same whether bytes pass or are written anew.
 
 from __future__ import annotations
 
+from billing.usage import Usage
 from gateway.errors import UpstreamError, UpstreamFailed
 from gateway.protocols.conversation import EventReader, EventWriter, Untranslatable
 from gateway.protocols.form import Metered
@@ -54,6 +55,10 @@ class TranslatedStream:
     @property
     def metered(self) -> Metered:
         return self._source.metered
+
+    @property
+    def input_usage(self) -> Usage | None:
+        return self._source.input_usage
 
     def feed(self, data: bytes) -> bytes:
         """Take what the provider sent; return what may be handed on now. Never raises."""

@@ -39,6 +39,15 @@ def test_every_byte_passes_and_the_end_waits() -> None:
     assert stream.metered.usage == Usage(uncached_input=3, output=2)
 
 
+def test_the_input_is_known_before_the_output_is() -> None:
+    assert make_stream().input_usage is None
+    stream = make_stream()
+    stream.feed(start({"input_tokens": 5, "cache_read_input_tokens": 6, "output_tokens": 1}))
+    stream.feed(b"".join(BLOCK))
+    assert stream.input_usage == Usage(uncached_input=5, cache_read=6)
+    assert stream.metered.usage is None
+
+
 def test_a_missing_message_stop_is_supplied_after_the_reason_of_the_stop() -> None:
     stream = make_stream()
     assert relay(stream, start(), *BLOCK, finish()) == b"".join([start(), *BLOCK, finish(), STOP])

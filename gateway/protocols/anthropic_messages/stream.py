@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+import billing.usage
 from gateway.errors import UpstreamError, anthropic_body
 from gateway.protocols.answer import MISSING, is_truthy, read_id, read_text
 from gateway.protocols.anthropic_messages.answer import Usage, merge, meter_merged, usage_decoder
@@ -60,6 +61,14 @@ class MessagesStream(EventStream):
         if self._fault is not None:
             return Metered(usage=None, fault=self._fault)
         return MISSING if self._usage is None else meter_merged(self._usage)
+
+    @property
+    def input_usage(self) -> billing.usage.Usage | None:
+        """What message_start said of the input."""
+        if self._usage is None or self._fault is not None:
+            return None
+        said = msgspec.structs.replace(self._usage, output_tokens=0, output_tokens_details=None)
+        return meter_merged(said).usage
 
     def _take_data(self, event: bytes, data: bytes) -> bytes:
         try:
