@@ -16,7 +16,8 @@ WORKERS ?= auto
 python := .venv/bin/python
 run_stamp := .venv/.run-$(shell cksum < requirements-local.lock | cut -d ' ' -f 1)
 test_stamp := .venv/.test-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1)
-install := $(python) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
+# Errors only: pip warns a hundred times about the index folders of a machine that lack a package.
+install := $(python) -m pip install -qq --disable-pip-version-check --no-input --require-hashes
 compile := .venv/lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header
 
@@ -61,12 +62,12 @@ clean: ## Remove .venv and the tools' caches; the data folder stays.
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(run_stamp): | .venv/bin/python
-	@echo "Installing the pinned packages into .venv; this happens once."
+	@echo "Installing the pinned packages into .venv; this happens once and takes a minute or two."
 	@$(install) -r requirements-local.lock
 	@rm -f .venv/.run-* && touch $@
 
 $(test_stamp): | .venv/bin/python
-	@echo "Installing the pinned packages for tests into .venv; this happens once."
+	@echo "Installing the pinned packages for tests into .venv; this happens once and takes a minute or two."
 	@$(install) -r requirements-dev.lock
 	@rm -f .venv/.test-* && touch $@
 
@@ -75,7 +76,8 @@ $(test_stamp): | .venv/bin/python
 	  "make PYTHON=/path/to/python3." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	  "Tollgate needs Python 3.11 or newer, and $(PYTHON) is not." >&2; exit 1; }
-	@"$(PYTHON)" -m venv --clear .venv
+	@# Half a .venv, as where ensurepip is missing, would look whole to the next start.
+	@"$(PYTHON)" -m venv --clear .venv || { rm -rf .venv; exit 1; }
 
 .venv/lock/bin/python: | .venv/bin/python
 	@.venv/bin/python -m venv .venv/lock

@@ -36,6 +36,11 @@ def list_processes_with(text: bytes) -> dict[int, str]:
     return found
 
 
+def count_sockets(pid: int) -> int:
+    """How many sockets a process holds: the one with the most has the most callers."""
+    return len(_list_sockets(pid))
+
+
 def read_command(pid: int) -> str:
     """The command line; empty for a process that has ended."""
     try:
