@@ -3,6 +3,7 @@
     AccountsError         a stable `code` and a message that may be shown to the person concerned
       MalformedKey        the text is not a key of ours, whoever made it
       KeyRefused          a key that may not call, or not now (see REFUSALS)
+      MustWait            too many wrong keys came from an address
       InvalidField        a form, an argument or an API field that cannot be accepted
       KeyIsRevoked        a revoked key never comes back
       RotationInProgress  two secrets of a key are alive already
@@ -60,6 +61,16 @@ class KeyRefused(AccountsError):
     def proves_nothing(self) -> bool:
         """Whether it may have been a guess: every other refusal is told to who knows a secret."""
         return self.code in {"unknown", "malformed"}
+
+
+class MustWait(AccountsError):
+    """A network address presented too many wrong keys; nothing was looked up."""
+
+    code = "too_many_wrong_keys"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many wrong keys came from your address: wait {seconds} s.")
+        self.seconds = seconds
 
 
 class InvalidField(AccountsError):

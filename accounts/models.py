@@ -239,7 +239,8 @@ class ManagementKey(models.Model):
     """A program's way into the management API, never into /v1; its text is digested like a key's.
 
     Without an organization it is an operator's. It can do at most what its maker can do at that
-    moment, and dies with the maker's membership (access.find_key_standing).
+    moment, and dies with the maker's membership (access.find_key_standing). One that was made with
+    another ends with that one at the latest.
     """
 
     class Scope(models.TextChoices):
@@ -255,6 +256,9 @@ class ManagementKey(models.Model):
     mac = models.BinaryField(max_length=32, unique=True)
     pepper_version = models.PositiveSmallIntegerField()
     made_by = models.ForeignKey(User, models.PROTECT, related_name="management_keys")
+    made_with = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="made", editable=False
+    )
     made_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

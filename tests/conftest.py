@@ -9,8 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from accounts import login
-from accounts.api import authentication
+from accounts import login, management_keys
 from accounts.connections import conninfo_of
 from accounts.models import Membership, Organization, Project, User
 from tests.parts import Servers, run_servers
@@ -45,7 +44,7 @@ def forgotten_guesses() -> None:
     login.BY_ADDRESS.forget()
     login.BY_ACCOUNT.forget()
     login.RIGHT_BEFORE.forget()
-    authentication.WRONG_KEYS.forget()
+    management_keys.WRONG_KEYS.forget()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ and again has to wait, before anything is looked up; keys that were right here b
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -17,14 +16,9 @@ from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from accounts.audit import client_address
-from accounts.errors import KeyRefused
-from accounts.guessing import Guesses, Proven, find_place, whole_seconds
-from accounts.management_keys import authenticate
+from accounts.errors import KeyRefused, MustWait
+from accounts.management_keys import recognize
 from accounts.models import ManagementKey, User
-
-# By network address: thirty, and one more every two seconds.
-WRONG_KEYS = Guesses(most=30, per_seconds=60)
-RIGHT_BEFORE = Proven()
 
 
 class ManagementKeyAuthentication(authentication.BaseAuthentication):
@@ -37,24 +31,13 @@ class ManagementKeyAuthentication(authentication.BaseAuthentication):
             return None
         if scheme.lower() != "bearer":
             raise AuthenticationFailed("Send a management key as 'Authorization: Bearer KEY'.")
-        key = self._find_key(request, text.strip())
-        if not key.made_by.is_active:
-            raise AuthenticationFailed("Whoever made this management key is inactive.")
-        return key.made_by, key
-
-    def _find_key(self, request: Request, text: str) -> ManagementKey:
-        place, now = find_place(client_address(request._request)), time.monotonic()
-        wait = 0.0 if text in RIGHT_BEFORE else WRONG_KEYS.wait_seconds(place, now)
-        if wait:
-            raise Throttled(whole_seconds(wait))
         try:
-            key = authenticate(text)
+            key = recognize(text.strip(), address=client_address(request._request))
+        except MustWait as error:
+            raise Throttled(error.seconds) from None
         except KeyRefused as error:
-            if error.proves_nothing:
-                WRONG_KEYS.note(place, now)
             raise AuthenticationFailed(error.message, code=f"key_{error.code}") from None
-        RIGHT_BEFORE.add(text)
-        return key
+        return key.made_by, key
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="management API"'

@@ -1,4 +1,4 @@
-"""/management-keys of an organization and of operators. Only people make them."""
+"""/management-keys of an organization and of operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import Right
-from accounts.api.authentication import person_of
+from accounts.api.authentication import key_of, person_of
 from accounts.api.fields import Fields, Moment, Nothing, Query, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
@@ -23,6 +23,12 @@ from accounts.models import ManagementKey
 class ManagementKeyOut(serializers.ModelSerializer[ManagementKey]):
     id = serializers.CharField(source="public_id")
     made_by = serializers.EmailField(source="made_by.email")
+    made_with = serializers.CharField(
+        source="made_with.public_id",
+        default=None,
+        allow_null=True,
+        help_text="The key that made it, and that it ends with.",
+    )
 
     class Meta:
         model = ManagementKey
@@ -31,6 +37,7 @@ class ManagementKeyOut(serializers.ModelSerializer[ManagementKey]):
             "name",
             "scope",
             "made_by",
+            "made_with",
             "made_at",
             "expires_at",
             "revoked_at",
@@ -60,7 +67,7 @@ class ManagementKeyView(View):
         else:
             self.enter(organization, Right.MANAGE_ALL_KEYS)
             found = ManagementKey.objects.filter(organization=self.organization)
-        return found.select_related("made_by")
+        return found.select_related("made_by", "made_with")
 
 
 class ManagementKeys(ManagementKeyView):
@@ -71,14 +78,17 @@ class ManagementKeys(ManagementKeyView):
 
     @extend_schema(request=ManagementKeyIn, responses={201: ManagementKeyMade})
     def post(self, request: Request, organization: str | None = None) -> Response:
-        """Make one, in person. Its secret is in this answer and never shown again."""
+        """Make one. Its secret is in this answer and never shown again.
+
+        One that a management key makes ends with that key.
+        """
         self.enter_keys(organization)
-        self.require_person()
         fields = self.read(ManagementKeyIn)
         with self.writing():
             issued = issue_management_key(
                 organization=self.organization if organization else None,
                 made_by=person_of(request),
+                made_with=key_of(request),
                 **fields,
             )
         shown = show_management_keys([issued.key])[0]

@@ -15,7 +15,7 @@ from tests.api.asking import Api
 
 pytestmark = pytest.mark.django_db
 # These are the authentication's, which answers with 401 itself.
-OF_AUTHENTICATION = {domain.KeyRefused, domain.MalformedKey}
+OF_AUTHENTICATION = {domain.KeyRefused, domain.MalformedKey, domain.MustWait}
 
 
 def post(user: User, body: bytes, content_type: str = "application/json") -> Any:

@@ -1,4 +1,4 @@
-"""/management-keys: made in person, shown once, ended for good; programs make none."""
+"""/management-keys: shown once, ended for good with all that was made with them."""
 
 from datetime import timedelta
 
@@ -63,11 +63,33 @@ def test_it_ends_when_it_was_said_to(alices: Api) -> None:
     assert ManagementKey.objects.get(public_id=made.body["id"]).expires_at == until
 
 
-def test_a_program_makes_no_management_key(alice: User, operator: User, acme: Organization) -> None:
-    for api, path in ((key_api(alice, acme), OURS), (key_api(operator, None), OPERATORS)):
-        answer = api.post(path, {"name": "more", "scope": "write"})
-        assert (answer.status, answer.error["code"]) == (403, "person_needed")
-        assert api.get(path).status == 200
+def test_what_a_program_makes_ends_with_its_key(alices: Api) -> None:
+    parent = alices.post(OURS, {"name": "parent", "scope": "write"}).body
+    child = Api(key=parent["secret"]).post(OURS, {"name": "child", "scope": "write"}).body
+    grandchild = Api(key=child["secret"]).post(OURS, {"name": "grandchild", "scope": "read"}).body
+    assert (child["made_with"], grandchild["made_with"]) == (parent["id"], child["id"])
+    assert (parent["made_with"], child["made_by"]) == (None, "alice@example.org")
+    alices.post(f"{OURS}/{parent['id']}/revoke")
+    for made in (parent, child, grandchild):
+        assert Api(key=made["secret"]).get("organizations").error["code"] == "key_revoked"
+
+
+def test_what_a_program_makes_does_not_outlive_its_key(alices: Api) -> None:
+    until = (timezone.now() + timedelta(days=1)).isoformat().replace("+00:00", "Z")
+    parent = alices.post(OURS, {"name": "ci", "scope": "write", "expires_at": until}).body
+    program = Api(key=parent["secret"])
+    assert program.post(OURS, {"name": "more", "scope": "read"}).body["expires_at"] == until
+    late = {"name": "more", "scope": "read", "expires_at": "2099-01-01T00:00:00Z"}
+    assert program.post(OURS, late).error["field"] == "expires_at"
+
+
+def test_the_program_of_an_organization_makes_none_for_operators(
+    alice: User, operator: User, acme: Organization
+) -> None:
+    for maker in (alice, operator):
+        assert key_api(maker, acme).post(OPERATORS, {"name": "x", "scope": "read"}).status == 403
+    reader = key_api(alice, acme, scope="read")
+    assert reader.post(OURS, {"name": "more", "scope": "write"}).status == 403
 
 
 def test_members_see_and_make_none(bobs: Api) -> None:

@@ -74,7 +74,7 @@ RULES: dict[str, Rule] = {
     f"POST {ONE}/keys/bulk": Rule(ADMINS | {MEMBER}, {"action": "revoke", "ids": []}),
     f"POST {ONE}/keys/hand-over": Rule(ADMINS, {"owner": None, "ids": []}),
     f"GET {ONE}/management-keys": Rule(ADMINS),
-    f"POST {ONE}/management-keys": Rule(ADMINS - {PROGRAM}, {"name": "new", "scope": "read"}, 201),
+    f"POST {ONE}/management-keys": Rule(ADMINS, {"name": "new", "scope": "read"}, 201),
     f"GET {OUR_KEY}": Rule(ADMINS),
     f"POST {OUR_KEY}/revoke": Rule(ADMINS),
     "GET /management-keys": Rule(PLATFORM),
