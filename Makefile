@@ -54,8 +54,8 @@ lock: .venv/lock/bin/python ## Choose versions anew from pyproject.toml and writ
 	$(compile) --upgrade --group dev pyproject.toml -o requirements-dev.lock
 	@# What an output holds already is kept, so the three agree on every version.
 	cp requirements-dev.lock requirements-local.lock && cp requirements-dev.lock requirements.lock
-	$(compile) --group local pyproject.toml -o requirements-local.lock
-	$(compile) pyproject.toml -o requirements.lock
+	$(compile) --extra otel --group local pyproject.toml -o requirements-local.lock
+	$(compile) --extra otel pyproject.toml -o requirements.lock
 
 clean: ## Remove .venv and the tools' caches; the data folder stays.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
