@@ -25,7 +25,14 @@ TAGS = b"x-tollgate-tags"
 _READ = frozenset(
     {
         *(b"authorization", b"x-api-key", b"content-length", b"content-encoding"),
-        *(b"x-forwarded-for", b"openai-beta", b"anthropic-version", b"anthropic-beta", TAGS),
+        *(
+            b"x-forwarded-for",
+            b"forwarded",
+            b"openai-beta",
+            b"anthropic-version",
+            b"anthropic-beta",
+            TAGS,
+        ),
     }
 )
 

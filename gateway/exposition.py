@@ -11,7 +11,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -55,6 +60,7 @@ class Exposition:
         figures = await self._fleet.figures()
         registry = CollectorRegistry()
         registry.register(_Families(self._process, figures))
+        ProcessCollector(registry=registry)  # CPU, memory and open files of this process.
         return generate_latest(registry)
 
     async def close(self) -> None:
@@ -150,6 +156,8 @@ def _health(process: GatewayProcess) -> Iterator[Metric]:
         {(): process.lease_seconds_left},
     )
     yield _gauge("keys", "API keys in memory.", {(): len(process.keyring)})
+    resting = process.circuits.count_resting(now=time.monotonic())
+    yield _gauge("routes_resting", "Routes tried last since they failed lately.", {(): resting})
     states = {(name,): int(holds) for name, holds in process.states().items()}
     yield _gauge("degraded", "States named by /readyz: 1 where it holds.", states, "state")
     lost = {(): process.reporter.lost + process.refusals.dropped}
