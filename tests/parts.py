@@ -125,14 +125,16 @@ class Parts:
         assert self._provider is not None
         return self._provider
 
-    def serve(self, *, workers: int = 1, machine: str = "") -> Gateway:
+    def serve(self, *, workers: int = 1, machine: str = "", database_url: str = "") -> Gateway:
         """Start a gateway on a port of its own; returns when all its processes take calls.
 
-        With a `machine` it has a disk of its own: no other gateway can read its spool.
+        With a `machine` it has a disk of its own: no other gateway can read its spool. With a
+        `database_url` it reaches the database by another way.
         """
         port, before = find_free_port(), self.count_processes()
         env = {"HOST": "127.0.0.1", "PORT": str(port), "GATEWAY_WORKERS": str(workers)}
         env["TOLLGATE_DATA"] = str(self.folder / machine)
+        env["DATABASE_URL"] = database_url or self.env["DATABASE_URL"]
         process = self._start("web", "-m", "config.serve", **env)
         gateway = Gateway(process, port=port, workers=workers)
         self.until(lambda: is_ready(gateway.port), process)
