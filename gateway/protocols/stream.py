@@ -17,7 +17,7 @@ from gateway.errors import UpstreamError, UpstreamFailed, read_stream_error
 from gateway.protocols.answer import MISSING
 from gateway.protocols.body import UNREADABLE
 from gateway.protocols.form import Metered
-from gateway.protocols.shape import NO_SHAPE
+from gateway.protocols.shape import NO_SHAPE, Shape
 from gateway.protocols.sse import EventSplitter, is_comment, read_data
 
 BROKEN_OFF = "The model provider broke off in the middle of the answer."
@@ -61,18 +61,25 @@ class EventStream:
         self._answers = answers
         self._names = {"upstream_model": upstream_model, "model": model, "credential": credential}
         self._splitter = EventSplitter()
-        self._shape = NO_SHAPE
+        self._shape: Shape = NO_SHAPE
 
     def feed(self, data: bytes) -> bytes:
         """Take what the provider sent; return what may be handed on now. Never raises."""
-        text_bytes = self._shape.find_text_bytes(data)
-        if text_bytes >= 0 and not self._splitter.rest and not self.ended:
-            self.output_bytes += text_bytes
-            return data
-        return b"".join(self.feed_events(data))
+        return data if self._skim(data) else b"".join(self._feed_events(data))
 
     def feed_events(self, data: bytes) -> Iterator[bytes]:
         """Do as `feed` does, and give each event when it is read, for who writes them anew."""
+        return iter((data,)) if self._skim(data) else self._feed_events(data)
+
+    def _skim(self, data: bytes) -> bool:
+        """Take what is one whole event of the usual shape, as most pieces are; False for others."""
+        text_bytes = self._shape.find_text_bytes(data)
+        if text_bytes < 0 or self._splitter.rest or self.ended:
+            return False
+        self.output_bytes += text_bytes
+        return True
+
+    def _feed_events(self, data: bytes) -> Iterator[bytes]:
         if self.ended:
             return
         for event in self._splitter.feed(data):
@@ -97,6 +104,11 @@ class EventStream:
             return b""
         self._end(last + self._write_end())
         return last
+
+    @property
+    def shape(self) -> Shape:
+        """What the newest events had in common; NO_SHAPE for nothing."""
+        return self._shape
 
     @property
     def has_finished(self) -> bool:

@@ -15,7 +15,8 @@ from gateway.protocols import openai_responses as responses
 from tests.wire import translating
 from tests.wire.making import DONE, compact, event, finish, relay, usage_chunk
 from tests.wire.responses import body
-from tests.wire.test_translated_streams import begin, call, chat_events, cut, say
+from tests.wire.test_translated_pieces import chat_events, cut
+from tests.wire.test_translated_streams import begin, call, say
 from tests.wire.translating import CALL_ID, head, read_events, read_response
 
 FINISH, USAGE = event(finish()), event(usage_chunk())

@@ -24,6 +24,7 @@ class _Chunk(msgspec.Struct):
     choices: Raw = ABSENT
     usage: Raw = ABSENT
     error: Raw = ABSENT
+    obfuscation: Raw = ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -78,12 +79,12 @@ class ChatStream(EventStream):
             return b""
         if not is_truthy(chunk.choices):
             return b"" if has_usage and not self._wants_usage else event
-        self._take_choices(event, chunk.choices)
+        self._take_choices(event, chunk)
         return event
 
-    def _take_choices(self, event: bytes, raw: Raw) -> None:
+    def _take_choices(self, event: bytes, chunk: _Chunk) -> None:
         try:
-            choices = _choices.decode(raw)
+            choices = _choices.decode(chunk.choices)
         except UNREADABLE:
             self.output_bytes += len(event)
             return
@@ -94,7 +95,7 @@ class ChatStream(EventStream):
                 self.output_bytes += measure_text(value)
                 self.has_reasoned |= name.startswith(("reasoning", "thinking")) and len(value) > 4
         if len(choices) == 1 and (texts := _list_texts(choices[0])):
-            self._shape = find_shape(event, texts.values()) or self._shape
+            self._shape = find_shape(event, texts.values(), chunk.obfuscation) or self._shape
 
     def _write_end(self) -> bytes:
         return DONE
