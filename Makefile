@@ -28,7 +28,7 @@ run: $(run_stamp) ## Start everything on http://localhost:8000 (see docs/SETTING
 	@exec $(python) -m local
 
 test: lint ## Check style, types and imports, and run the tests that take seconds.
-	$(python) -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/browser
+	$(python) -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/browser --ignore=tests/sdk
 
 lint: $(test_stamp) ## Check style, types and the direction of imports.
 	$(python) -m ruff check .
@@ -37,10 +37,9 @@ lint: $(test_stamp) ## Check style, types and the direction of imports.
 	$(python) -c "from importlinter.cli import lint_imports_command as check; check()"
 
 faults: $(test_stamp) ## Run the long tests: kills, stops and floods.
-	$(python) -m pytest -m slow --ignore=tests/browser
+	$(python) -m pytest -m slow --ignore=tests/browser --ignore=tests/sdk
 
-sdk: $(test_stamp) ## Run the journeys of the providers' own SDKs.
-	@test -d tests/sdk || { echo "This version has no SDK journeys (tests/sdk is missing)." >&2; exit 1; }
+sdk: $(test_stamp) tests/sdk/js/node_modules/.package-lock.json ## Run the journeys of the vendors' own SDKs (needs Node.js 20).
 	$(python) -m pytest tests/sdk
 
 browser: $(test_stamp) ## Run the journeys through a real browser.
@@ -70,6 +69,11 @@ $(test_stamp): | .venv/bin/python
 	@echo "Installing the pinned packages for tests into .venv; this happens once and takes a minute or two."
 	@$(install) -r requirements-dev.lock
 	@rm -f .venv/.test-* && touch $@
+
+tests/sdk/js/node_modules/.package-lock.json: tests/sdk/js/package-lock.json
+	@command -v npm >/dev/null || { echo "The JavaScript SDKs need Node.js 20 or newer with npm." >&2; exit 1; }
+	@cd tests/sdk/js && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Tollgate needs Python 3.11 or newer: install it, or name it with" \
