@@ -1,5 +1,8 @@
 """The load: `python -m bench.load URL --connections N --seconds S [--header H] [--body JSON]`.
 
+With `--keys FILE` every request carries one of the keys in it, one a line, the first most often: so
+often, by rank, as Zipf's law has it.
+
 A closed loop of keep-alive connections in a process of its own: each sends its next request when
 the last one is answered. Prints one JSON object. Knows no more HTTP than the servers measured
 here speak: a content-length or chunks.
@@ -10,7 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import time
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
@@ -26,8 +33,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--header", action="append", default=[])
     parser.add_argument("--body", default="{}")
+    parser.add_argument("--keys", type=Path)
     options = parser.parse_args()
-    load = Load(write_request(options.url, options.header, options.body), options.seconds)
+    keys = options.keys.read_text().split() if options.keys else []
+    headers = [[f"authorization: Bearer {key}", *options.header] for key in keys]
+    requests = [write_request(options.url, h, options.body) for h in headers or [options.header]]
+    load = Load(requests, options.seconds)
     address = urlsplit(options.url)
     uvloop.run(load.run(str(address.hostname), int(address.port or 80), options.connections))
     print(json.dumps(load.report()))
@@ -54,8 +65,10 @@ def write_request(url: str, headers: list[str], body: str) -> bytes:
 class Load:
     """All connections together, and what they saw."""
 
-    def __init__(self, request: bytes, seconds: float) -> None:
-        self.request = request
+    def __init__(self, requests: Sequence[bytes], seconds: float) -> None:
+        weights = [1 / rank for rank in range(1, len(requests) + 1)]
+        # The same traffic in every run.
+        self.requests = cycle(random.Random(7).choices(requests, weights, k=100_000))
         self.seconds = seconds
         self.ends_at = 0.0
         self.took: list[float] = []
@@ -85,6 +98,7 @@ class Load:
         took = sorted(self.took)
         return {
             "answered": len(took),
+            "seconds": self.seconds,
             "per_second": len(took) / self.seconds,
             "p50_ms": took[len(took) // 2] * 1000 if took else None,
             "refused": self.refused,
@@ -110,7 +124,7 @@ class Caller(asyncio.Protocol):
         self._received.clear()
         self._has_head = False
         self._sent_at = time.perf_counter()
-        self._transport.write(self._load.request)
+        self._transport.write(next(self._load.requests))
 
     def data_received(self, data: bytes) -> None:
         self._received += data

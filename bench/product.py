@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,15 +29,23 @@ ROOT = Path(__file__).parents[1]
 
 
 class Product(NamedTuple):
+    """`keys` are those that were declared, by name; `key` is the first of them."""
+
     url: str
-    key: str
+    keys: dict[str, str]
     pid: int
     database_pid: int
 
+    @property
+    def key(self) -> str:
+        return next(iter(self.keys.values()))
+
 
 @contextlib.contextmanager
-def serve_product(provider_url: str) -> Iterator[Product]:
-    """Start everything, and end it."""
+def serve_product(
+    provider_url: str, organizations: Sequence[Mapping[str, object]] = ()
+) -> Iterator[Product]:
+    """Start everything, and end it. Without `organizations` there is one, with three quotas."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-bench-")))
         folder.chmod(0o711)
@@ -47,15 +56,24 @@ def serve_product(provider_url: str) -> Iterator[Product]:
         environment = compose_environment(folder, postgres.start(), valkey.start(), port)
         manage(environment, "migrate", "--verbosity", "0")
         declaration = folder / "bench.yaml"
-        declaration.write_text(yaml.safe_dump(compose_declaration(provider_url)))
-        key = manage(environment, "apply", str(declaration)).rpartition("shown this once: ")[2]
+        whole = compose_declaration(provider_url)
+        if organizations:
+            whole["organizations"] = list(organizations)
+        declaration.write_text(yaml.safe_dump(whole))
+        keys = read_keys(manage(environment, "apply", str(declaration)))
         process = subprocess.Popen(
             [sys.executable, "-m", "config.serve"], env=environment, cwd=ROOT
         )
         stack.callback(end, process)
         wait_until_listening(process, port)
         assert postgres.pid is not None
-        yield Product(f"http://127.0.0.1:{port}", key, process.pid, postgres.pid)
+        yield Product(f"http://127.0.0.1:{port}", keys, process.pid, postgres.pid)
+
+
+def read_keys(printed: str) -> dict[str, str]:
+    """Return the keys that `apply` showed, by name."""
+    shown = re.findall(r"^key (\S+) of \S+, shown this once: (\S+)$", printed, re.MULTILINE)
+    return dict(shown)
 
 
 def compose_environment(folder: Path, database: str, redis: str, port: int) -> dict[str, str]:

@@ -32,12 +32,15 @@ class Side(NamedTuple):
 
 
 class Work(NamedTuple):
-    """One way to load a side: how many connections ask for which model, for how long."""
+    """One way to load a side: how many connections ask for which model, for how long. With
+    `refused` every answer has to be that refusal, and with `keys` calls carry keys of a file."""
 
     connections: int
     seconds: float
     model: str
     stream: bool = False
+    refused: str = ""
+    keys: str = ""
 
 
 class Sample(NamedTuple):
@@ -60,18 +63,23 @@ def measure(sides: Sequence[Side], work: Work, *, rounds: int) -> dict[str, Samp
 
 
 def load(side: Side, work: Work) -> Sample:
-    """Load one side once. Raises RuntimeError for anything but 200s."""
+    """Load one side once. Raises RuntimeError for anything but what the work expects."""
     body = {"model": work.model, "messages": MESSAGES, "max_tokens": 256, "stream": work.stream}
     command = [sys.executable, "-m", "bench.load", side.url + PATH]
     command += [f"--connections={work.connections}", f"--seconds={work.seconds}"]
-    command += [f"--header=authorization: Bearer {side.key}", f"--body={write_body(body)}"]
+    command += [
+        f"--keys={work.keys}" if work.keys else f"--header=authorization: Bearer {side.key}"
+    ]
+    command += [f"--body={write_body(body)}"]
     before = read_both(side)
     seen = json.loads(subprocess.check_output(command, timeout=work.seconds + 120))
     cpu, beside = (now - then for now, then in zip(read_both(side), before, strict=True))
-    if seen["refused"] or seen["broken"] or not seen["answered"]:
-        raise RuntimeError(f"{side.name} did not answer every call: {seen}")
-    calls = seen["answered"]
-    return Sample(seen["per_second"], seen["p50_ms"], cpu / calls * 1e6, beside / calls * 1e6)
+    answers = {**seen["refused"], "200": seen["answered"]}
+    calls = answers.pop(work.refused or "200", 0)
+    if any(answers.values()) or seen["broken"] or not calls:
+        raise RuntimeError(f"{side.name} did not answer every call as it should: {seen}")
+    per_second = calls / seen["seconds"]
+    return Sample(per_second, seen["p50_ms"] or 0.0, cpu / calls * 1e6, beside / calls * 1e6)
 
 
 def write_body(body: dict[str, object]) -> str:

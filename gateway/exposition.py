@@ -123,6 +123,8 @@ def _ledger(process: GatewayProcess) -> Iterator[Metric]:
     calls = sum(process.meter.calls.values())
     draws, waits = own.draws.draws, own.allowances.waits
     yield _counter("draws", "Rounds of draws from the database.", {(): draws})
+    rounds = own.rates.rounds
+    yield _counter("rate_draws", "Rounds of draws of rates from Redis.", {(): rounds})
     yield _counter("draw_waits", "Calls that had to wait for a draw.", {(): waits})
     share = draws / calls if calls else 0.0
     yield _gauge("draws_per_call", "Draws for each call since the start.", {(): share})
