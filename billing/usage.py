@@ -86,6 +86,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         return self.input_tokens + self.output_tokens
 
 
+# In the order of UsageEvent.figures().
+_UNITS = ("cost", "input_tokens", "output_tokens", "total_tokens", "requests")
+
+
 class UsageEvent(msgspec.Struct, kw_only=True):
     """One attempt, as the table usage_event keeps it.
 
@@ -132,22 +136,19 @@ class UsageEvent(msgspec.Struct, kw_only=True):
     window_amounts: list[int]
     window_holds: list[int]
 
+    def figures(self) -> tuple[int, int, int, int, int]:
+        """Return what this attempt comes to: ticks, input, output and total tokens, and itself."""
+        output = self.output + self.reasoning + self.audio_output
+        fresh = self.uncached_input + self.audio_input + self.image_input
+        tokens = fresh + self.cache_read + self.cache_write_5m + self.cache_write_1h
+        return self.cost_ticks, tokens, output, tokens + output, 1
+
     def amount_in(self, unit: str) -> int:
         """Return what this attempt comes to in a quota's unit."""
-        if unit == "cost":
-            return self.cost_ticks
-        if unit == "requests":
-            return 1
-        output = self.output + self.reasoning + self.audio_output
-        if unit == "output_tokens":
-            return output
-        fresh = self.uncached_input + self.audio_input + self.image_input
-        total = fresh + self.cache_read + self.cache_write_5m + self.cache_write_1h
-        if unit == "input_tokens":
-            return total
-        if unit == "total_tokens":
-            return total + output
-        raise ValueError(f"unit: {unit!r} is not counted by events")
+        try:
+            return self.figures()[_UNITS.index(unit)]
+        except ValueError:
+            raise ValueError(f"unit: {unit!r} is not counted by events") from None
 
 
 def new_id() -> str:

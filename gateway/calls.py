@@ -16,7 +16,6 @@ import msgspec
 from accounts.keyring import KeyRecord
 from billing.ledger.ledger import Hold, Ledger
 from billing.pricing import MAX_COST_TICKS, Price, bound_ticks, cost_ticks
-from billing.quotas import QuotaRule
 from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_id
 from gateway.bounds import Bound
 from gateway.lanes import Lane, LaneRoute
@@ -80,10 +79,6 @@ class Call(msgspec.Struct):
     @property
     def model(self) -> ModelRecord:
         return self.lane.model
-
-    @property
-    def rules(self) -> Sequence[QuotaRule]:
-        return self.lane.rules
 
     @property
     def protocol(self) -> str:

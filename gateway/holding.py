@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from billing.ledger.allowances import Need, Spent, Standing, Unavailable
+from billing.ledger.allowances import Spent, Standing, Unavailable
 from billing.ledger.ledger import Hold
 from billing.ledger.windows import END
 from billing.quotas import QuotaRule
@@ -54,14 +54,14 @@ def make_offer(call: Call, way: LaneRoute) -> Offer:
 
 async def hold_for(process: GatewayProcess, call: Call) -> Hold:
     """Hold what the call may use of every quota, or raise what refuses it."""
-    clamps = 0
+    ledger, bundle, clamps = process.ledger, call.lane.bundle, 0
     while True:
-        needs, too_large = find_needs(call)
-        if too_large:
-            fit_limits(call, too_large)
+        needs = bundle.needs(_figures(call.offers))
+        if bundle.too_large(needs):
+            fit_limits(call, needs)
             continue
         try:
-            return await process.ledger.hold(needs, now=call.at, time_zone=call.key.time_zone)
+            return await ledger.hold(bundle, needs, now=call.at, time_zone=call.key.time_zone)
         except Spent as spent:
             room = Room(spent.standing.rule, spent.left)
             if clamps == MOST_CLAMPS or not clamp(call, [room]):
@@ -70,28 +70,6 @@ async def hold_for(process: GatewayProcess, call: Call) -> Hold:
         except Unavailable as away:
             log.warning("call %s: %s", call.id, away)
             raise LedgerAway from None
-
-
-def find_needs(call: Call) -> tuple[list[Need], list[Need]]:
-    """Return what to hold of each quota, the most that any route may use or a part of it; and of
-    these what is more than a quota allows at all.
-
-    Not even a call that uses nothing fits a limit of zero.
-    """
-    figures = _figures(call.offers)
-    needs: list[Need] = []
-    too_large: list[Need] = []
-    for rule in call.rules:
-        if not rule.is_drawn:
-            needs.append(Need(rule, rule.counted))
-            continue
-        amount = figures[rule.measure]
-        if rule.share != 1:
-            amount = -(-amount // rule.share)
-        needs.append(Need(rule, amount or int(rule.limit == 0)))
-        if amount > rule.most:
-            too_large.append(needs[-1])
-    return needs, too_large
 
 
 def _figures(offers: Sequence[Offer]) -> tuple[int, int, int, int, int]:
@@ -108,15 +86,17 @@ def _figures(offers: Sequence[Offer]) -> tuple[int, int, int, int, int]:
     return ticks, input_tokens, output_tokens, total_tokens, 1
 
 
-def fit_limits(call: Call, too_large: Sequence[Need]) -> None:
+def fit_limits(call: Call, needs: Sequence[int]) -> None:
     """Give a call that is larger than a whole quota a shorter answer, or raise HoldExceedsLimit."""
-    rooms = [Room(need.rule, need.rule.most) for need in too_large]
+    rules = call.lane.bundle.rules
+    needed = {rule: need for rule, need in zip(rules, needs, strict=True) if need > rule.most}
+    rooms = [Room(rule, rule.most) for rule in needed]
     if clamp(call, rooms):
         return
     caps = [_largest_cap(call.offers, room) for room in rooms]
-    need = too_large[caps.index(min(caps))]
+    rule = rooms[caps.index(min(caps))].rule
     raise HoldExceedsLimit(
-        explain(call, need.rule, needed=need.amount),
+        explain(call, rule, needed=needed[rule]),
         cap_field=call.request.cap_field,
         largest_cap=min(caps) or None,
     )

@@ -17,6 +17,7 @@ import psycopg
 
 from accounts.changes import Change
 from accounts.keyring import KeyRecord, Keyring
+from billing.ledger.bundles import Bundle
 from billing.prices import PriceBook
 from billing.pricing import Price
 from billing.quotas import QuotaBook, QuotaRule
@@ -62,7 +63,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelRecord
     protocol: str
     endpoint: str
-    rules: tuple[QuotaRule, ...]
+    bundle: Bundle
     needs_price: bool
     is_strict: bool
     shows_limits: bool
@@ -131,7 +132,7 @@ class Lanes:
             model=model,
             protocol=dialect.protocol,
             endpoint=dialect.endpoint,
-            rules=terms.rules,
+            bundle=Bundle(terms.rules),
             needs_price=any(rule.is_drawn for rule in terms.rules if rule.unit == "cost"),
             is_strict=any(rule.is_strict for rule in terms.rules),
             shows_limits=any(rule.is_drawn for rule in terms.rules if rule.unit != "cost"),

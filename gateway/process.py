@@ -21,8 +21,8 @@ from accounts.connections import conninfo_of
 from accounts.errors import KeyRefused
 from accounts.guessing import Guesses, find_place
 from accounts.keyring import KeyRecord, Keyring
-from billing.ledger.draws import RECALL_CHANNEL
 from billing.ledger.ledger import Ledger
+from billing.ledger.recalls import CHANNEL
 from billing.prices import PriceBook
 from billing.quotas import QuotaBook
 from billing.suspensions import SuspensionBook
@@ -128,7 +128,7 @@ class GatewayProcess:
                 self.lanes,
             ],
             freshness_seconds=configuration.freshness_seconds,
-            notices={RECALL_CHANNEL: self.ledger.take_recall},
+            notices={CHANNEL: self.ledger.hear},
         )
         self._following: asyncio.Task[None] | None = None
 

@@ -11,24 +11,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from billing.ledger import core
+from billing.ledger.bundles import Bundle
 from billing.ledger.core import UNLIMITED, Account
 from billing.ledger.windows import END, period
 from billing.quotas import QuotaRule
 
 WAIT_SECONDS = 0.2
-
-
-class Need(NamedTuple):
-    """What a call needs of one quota, in its unit; core.NOT_DRAWN where it only counts."""
-
-    rule: QuotaRule
-    amount: int
 
 
 class Standing(NamedTuple):
@@ -65,7 +59,7 @@ class Window(Account):
 
     doubtful     a draw or return may or may not be committed: `granted` is read before it is used
     spent_until  time.monotonic(); until then what exceeds `left` is refused without asking
-    recall       the limit was lowered, or others lack it: what lies idle goes back at once
+    recall       the limit was lowered: what lies idle goes back at once
     largest_need of the calls that drew here lately
     is_rate      it is counted in Redis (rates.py), not in PostgreSQL
     opened_at    an instant within it, which decides what the database takes for its period
@@ -121,23 +115,22 @@ def spent(window: Window, needed: int) -> Spent:
     return Spent(window.standing(), needed=needed, left=left)
 
 
-class Claim(NamedTuple):
-    """`need` of a window; core.NOT_DRAWN where it only counts."""
-
-    account: Window
-    need: int
+# `need` of a window; core.NOT_DRAWN where it only counts.
+Claim = tuple["Window", int]
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
     """A call that waits; whoever resolves the future says whether its claims are held.
 
-    `has_asked` is true once other processes were asked to give back what it lacks.
+    `asked` says how often other processes were asked to give back what it lacks, `refusal` why it
+    would be refused now.
     """
 
     claims: Sequence[Claim]
     future: asyncio.Future[None]
-    has_asked: bool = False
+    asked: int = 0
+    refusal: Spent | None = None
 
     def leave(self) -> bool:
         """Leave the queue; False where the call has given up already."""
@@ -148,6 +141,10 @@ class Waiter:
     def refuse(self, reason: Exception) -> None:
         if not self.future.done():
             self.future.set_exception(reason)
+
+    def give_up(self) -> None:
+        """The call has waited long enough."""
+        self.refuse(self.refusal or Unavailable("the database did not answer in time"))
 
 
 class Allowances:
@@ -166,21 +163,25 @@ class Allowances:
         self.waiting = 0  # Calls that wait for a draw now, and that ever had to.
         self.waits = 0
 
-    def claims(self, needs: Iterable[Need], *, now: float, time_zone: str) -> list[Claim]:
-        """Name the accounts of the windows that are open at `now` (Unix seconds)."""
-        claims = []
-        for rule, amount in needs:
+    def find(self, bundle: Bundle, *, now: float, time_zone: str) -> Sequence[Window]:
+        """Return the windows of a bundle that are open at `now` (Unix seconds)."""
+        if now < bundle.good_until and bundle.owner is self:
+            return bundle.windows
+        windows = []
+        for rule in bundle.rules:
             window = self.current.get(rule.id)
             if window is None or window.rule is not rule or window.ends_at_unix <= now:
                 window = self._open(rule, now, time_zone)
-            claims.append(Claim(window, amount))
-        return claims
+            windows.append(window)
+        bundle.keep(windows, self)
+        return windows
 
-    def take(self, claims: Sequence[Claim]) -> bool:
+    def take(self, bundle: Bundle, claims: Sequence[Claim]) -> bool:
         """Hold every claim at once, or none; False where the call must wait for a draw."""
-        for account, _ in claims:
-            if account.waiting or not account.window:
-                return False
+        if bundle.owner is not self:  # The database does not know all of these windows yet.
+            return False
+        if self.waiting and any(account.waiting for account, _ in claims):
+            return False
         return core.hold(claims)
 
     @property
@@ -201,8 +202,7 @@ class Allowances:
             self.in_use.add(account)
         self.queue.append(waiter)
         self.wake.set()
-        late = Unavailable("the database did not answer in time")
-        timer = loop.call_later(WAIT_SECONDS, waiter.refuse, late)
+        timer = loop.call_later(WAIT_SECONDS, waiter.give_up)
         self.waiting += 1
         self.waits += 1
         try:
@@ -227,13 +227,6 @@ class Allowances:
         """Pass over these windows from now on, if they are unused still."""
         self.in_use -= windows & self.unused()
         self.ended = [window for window in self.ended if window in self.in_use]
-
-    def recall(self, windows: set[int]) -> None:
-        """Another process lacks what may lie idle here: give it back at once."""
-        for window in self.in_use:
-            if window.window in windows and window.free > 0:
-                window.recall = self.is_recalled = True
-                self.wake.set()
 
     def prepare(self, window: Window, *, time_zone: str) -> Window | None:
         """Make the account of the period after a window's, if there is none yet."""
@@ -286,10 +279,9 @@ class Allowances:
 
 def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
     starts_at, ends_at = period(rule.window, at, time_zone)
-    is_rate = rule.unit == "concurrency" or (rule.window == "minute" and rule.unit != "cost")
     return Window(
-        window=-rule.id if is_rate else 0,  # What is not in PostgreSQL has no row to be found.
-        is_rate=is_rate,
+        window=-rule.id if rule.is_rate else 0,  # What is not in PostgreSQL has no row there.
+        is_rate=rule.is_rate,
         is_concurrency=rule.unit == "concurrency",
         rule=rule,
         opened_at=at,

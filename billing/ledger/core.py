@@ -88,6 +88,14 @@ def post(claims: Claims, amounts: Sequence[int]) -> None:
             account.amount -= within
 
 
+def spend(claims: Claims, amounts: Sequence[int]) -> None:
+    """End claims of which `amounts` were used, where nothing is left to be settled."""
+    for (account, need), amount in zip(claims, amounts, strict=True):
+        if need != NOT_DRAWN:
+            account.held -= need
+            account.amount -= amount if amount < need else need
+
+
 def credit(account: Account, granted: int) -> None:
     """Take over what the database says was granted in all, more or less than was known."""
     account.amount += granted - account.granted
@@ -139,7 +147,9 @@ def decide_draws(
 
     `spare` is what the process has free in each window already. A grant is never less than what
     is missing, and up to `want` as long as that is a quarter of this process's share of what
-    remains: near the limit draws become small, and little lies idle where others need it.
+    remains: near the limit draws become small, and little lies idle where others need it. A window
+    that lacks nothing yet is filled up with the others when less than half of that is left in it,
+    so that the windows of a call run out together.
     """
     free = list(spare)
     remaining = [window.remaining for window in windows]
@@ -152,7 +162,11 @@ def decide_draws(
         for position, need, want in wants:
             short = need - max(free[position], 0)
             generous = min(want, remaining[position] // (4 * processes))
-            grant = max(short, generous) if short > 0 else 0
+            grant = 0
+            if short > 0:
+                grant = max(short, generous)
+            elif free[position] - need < generous // 2:
+                grant = generous
             draws.granted[position] += grant
             remaining[position] -= grant
             free[position] += grant - need

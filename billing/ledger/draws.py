@@ -30,6 +30,7 @@ from billing.ledger.core import NOT_DRAWN, Want
 from billing.ledger.database import AWAY, Database
 from billing.ledger.idle import Idle
 from billing.ledger.rates import Rates
+from billing.ledger.recalls import CHANNEL, Recalls
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +40,9 @@ AHEAD_SECONDS = 2.0
 # A draw for a window that was drawn from before brings so many times its need, if that is left.
 GROWTH = 64
 
-# Others are asked to give back at most so often for a window, and given so long to do it.
-ASK_SECONDS = 0.25
+# Others are given so long to give back what a call lacks, and it tries so often.
 ANSWER_SECONDS = 0.05
-RECALL_CHANNEL = "tollgate_recall"
+MOST_ROUNDS = 3
 
 # The SQLSTATE that ledger_draw raises when the process has ended or its lease has.
 PROCESS_ENDED = "TG001"
@@ -61,13 +61,13 @@ class DrawTask:
     def __init__(
         self, database: Database, rates: Rates, allowances: Allowances, *, process: str
     ) -> None:
+        self.recalls = Recalls(allowances, process=process)
         self._database = database
         self._rates = rates
         self._allowances = allowances
         self._process = process
         self._idle = Idle()
-        self._asked: list[Waiter] = []
-        self._asked_at: dict[int, float] = {}
+        self._asked: list[tuple[Waiter, Window]] = []
         self._fence = 0
         self.process_ended = False
         self.processes = 1  # How many gateway processes are alive; renewals tell.
@@ -94,7 +94,7 @@ class DrawTask:
             await self._ask_others()
 
     async def give_back(self, *, everything: bool = False) -> None:
-        """Return what lies idle: of ended windows at once, of others after IDLE_SECONDS."""
+        """Return what lies idle, and find out about returns and draws that are in doubt."""
         self._allowances.is_recalled = False
         in_use = [window for window in self._allowances.in_use if not window.is_rate]
         idle = self._idle.find(in_use, everything=everything)
@@ -102,38 +102,65 @@ class DrawTask:
         if doubtful:
             async with self._database.connection() as connection:
                 await self._clear_doubts(connection, doubtful)
-        if idle:
-            idle.sort(key=lambda window: window.window)
-            amounts = [window.free for window in idle]
-            for window, amount in zip(idle, amounts, strict=True):
-                core.credit(window, window.granted - amount)
-                window.doubtful = True
-            async with self._database.connection() as connection:
-                await connection.execute(
-                    "SELECT ledger_give_back(%s, %s, %s, %s)",
-                    [self._process, [window.window for window in idle], amounts, self._fence],
-                )
-            for window in idle:
-                window.doubtful = window.recall = False
+        await self._return(idle)
+
+    async def give_back_lacked(self) -> None:
+        """Return what other processes lack and lies idle here, and tell them."""
+        found = self.recalls.find()
+        if not found:
+            return
+        rates = [window for window in found if window.is_rate]
+        if rates:
+            await self._rates.tend([], rates)
+        await self._return([window for window in found if not window.is_rate])
+        await self._say(self.recalls.freed(found))
+
+    async def _return(self, idle: list[Window]) -> None:
+        if not idle:
+            return
+        idle.sort(key=lambda window: window.window)
+        amounts = [window.free for window in idle]
+        for window, amount in zip(idle, amounts, strict=True):
+            core.credit(window, window.granted - amount)
+            window.doubtful = True
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "SELECT ledger_give_back(%s, %s, %s, %s)",
+                [self._process, [window.window for window in idle], amounts, self._fence],
+            )
+        for window in idle:
+            window.doubtful = window.recall = False
+
+    async def _say(self, payload: str) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
 
     async def _draw_rates(self, batch: list[Waiter]) -> list[Waiter]:
         """Draw from rate windows first; return the calls that need windows in PostgreSQL too."""
-        claims = [[c for c in w.claims if c.account.is_rate and c.need >= 0] for w in batch]
-        windows = list(dict.fromkeys(claim.account for some in claims for claim in some))
+        claims = [[c for c in w.claims if c[0].is_rate and c[1] >= 0] for w in batch]
+        windows = list(dict.fromkeys(window for some in claims for window, _ in some))
         if not windows:
             return batch
+        if _has_enough(claims):
+            return self._conclude_rates(batch, {}, windows)
         places = {window: position for position, window in enumerate(windows)}
         limited = [(waiter, some) for waiter, some in zip(batch, claims, strict=True) if some]
         wants = [[Want(places[w], need, _wish(w, need)) for w, need in some] for _, some in limited]
         refused = dict(
             zip((id(w) for w, _ in limited), await self._rates.draw(windows, wants), strict=True)
         )
+        return self._conclude_rates(batch, refused, windows)
+
+    def _conclude_rates(
+        self, batch: list[Waiter], refused: dict[int, int | None], windows: Sequence[Window]
+    ) -> list[Waiter]:
+        """Let go whom a rate refused, and who needs nothing else; return the others."""
         rest = []
         for waiter in batch:
             position = refused.get(id(waiter))
             if position is not None:
                 self._conclude(waiter, windows[position])
-            elif all(claim.account.is_rate for claim in waiter.claims):
+            elif all(window.is_rate for window, _ in waiter.claims):
                 self._conclude(waiter, None)
             else:
                 rest.append(waiter)
@@ -142,18 +169,23 @@ class DrawTask:
     async def _round(self, connection: Connection, batch: Sequence[Waiter]) -> None:
         """Serve a batch of waiting calls: open their windows, draw, and let them go in order."""
         windows = dict.fromkeys(
-            c.account for waiter in batch for c in waiter.claims if not c.account.is_rate
+            window for waiter in batch for window, _ in waiter.claims if not window.is_rate
         )
         await self._open(connection, [window for window in windows if not window.window])
         await self._clear_doubts(connection, [window for window in windows if window.doubtful])
-        drawn_from = {
-            claim.account
-            for waiter in batch
-            for claim in waiter.claims
-            if claim.need != NOT_DRAWN and not claim.account.is_rate
-        }
+        claims = [
+            [
+                (window, need)
+                for window, need in w.claims
+                if need != NOT_DRAWN and not window.is_rate
+            ]
+            for w in batch
+        ]
+        drawn_from = {window for some in claims for window, _ in some}
         ordered = sorted(drawn_from, key=lambda window: window.window)
-        refused_by = await self._draw(connection, ordered, batch) if ordered else [0] * len(batch)
+        refused_by = [0] * len(batch)
+        if not _has_enough(claims):
+            refused_by = await self._draw(connection, ordered, claims)
         for waiter, position in zip(batch, refused_by, strict=True):
             self._conclude(waiter, ordered[position - 1] if position else None)
 
@@ -206,8 +238,7 @@ class DrawTask:
         async with self._database.connection() as connection:
             await self._open(connection, [window for _, window in pairs])
             for before, window in pairs:
-                waiter = Waiter([Claim(window, before.largest_need)], _nobody())
-                await self._draw(connection, [window], [waiter])
+                await self._draw(connection, [window], [[(window, before.largest_need)]])
 
     async def _clear_doubts(self, connection: Connection, windows: Sequence[Window]) -> None:
         """Read what was granted in all; what a lost answer had said comes to light here.
@@ -233,15 +264,15 @@ class DrawTask:
             window.doubtful = False
 
     async def _draw(
-        self, connection: Connection, ordered: Sequence[Window], batch: Sequence[Waiter]
+        self, connection: Connection, ordered: Sequence[Window], waiters: Sequence[list[Claim]]
     ) -> list[int]:
-        """Draw and credit the grants. Returns by waiter 0, or the position that refused it."""
+        """Draw for waiters' claims on these windows and credit the grants. Returns by waiter 0, or
+        the position that refused it."""
         positions = {window: i for i, window in enumerate(ordered, start=1)}
         claims = [
             (number, window, need)
-            for number, waiter in enumerate(batch, start=1)
-            for window, need in waiter.claims
-            if need != NOT_DRAWN and not window.is_rate
+            for number, some in enumerate(waiters, start=1)
+            for window, need in some
         ]
         parameters = [
             self._process,
@@ -280,28 +311,28 @@ class DrawTask:
     def _conclude(self, waiter: Waiter, refusing: Window | None) -> None:
         """Hold what the round allows. What was freed meanwhile may serve one that it refused."""
         is_held = not waiter.future.done() and core.hold(waiter.claims)
-        if not is_held and refusing is not None and self._may_ask(waiter, refusing):
-            waiter.has_asked = True
-            self._asked.append(waiter)
-            return
+        if not is_held and refusing is not None:
+            need = next(need for window, need in waiter.claims if window is refusing)
+            waiter.refusal = spent(refusing, need)
+            if self._may_ask(waiter, refusing):
+                waiter.asked += 1
+                self._asked.append((waiter, refusing))
+                return
+            self.recalls.note_spent(refusing, time.monotonic() + SPENT_SECONDS)
         if not waiter.leave():
             return
         if is_held:
             waiter.future.set_result(None)
-        elif refusing is not None:
-            refusing.spent_until = time.monotonic() + SPENT_SECONDS
-            need = next(c.need for c in waiter.claims if c.account is refusing)
-            waiter.refuse(spent(refusing, need))
         else:
-            waiter.refuse(Unavailable("what was drawn for this call is gone"))
+            waiter.refuse(waiter.refusal or Unavailable("what was drawn for this call is gone"))
 
     def _may_ask(self, waiter: Waiter, refusing: Window) -> bool:
-        """Say whether other processes have drawn anything that they might give back for it."""
+        """Say whether other processes may have drawn something that they would give back."""
+        others = self.processes > 1 if refusing.is_rate else refusing.drawn > refusing.amount
         return (
-            not waiter.has_asked
-            and not refusing.is_rate
+            others
+            and waiter.asked < MOST_ROUNDS
             and not waiter.future.done()
-            and refusing.drawn > refusing.amount
             and time.monotonic() >= refusing.spent_until
         )
 
@@ -310,17 +341,12 @@ class DrawTask:
         if not self._asked:
             return
         asked, self._asked = self._asked, []
-        now = time.monotonic()
-        windows = {c.account.window for waiter in asked for c in waiter.claims}
-        due = [w for w in windows if now - self._asked_at.get(w, 0.0) >= ASK_SECONDS]
-        self._asked_at.update(dict.fromkeys(due, now))
-        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._queue_again, asked)
-        if due:
+        waiters = [waiter for waiter, _ in asked]
+        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._queue_again, waiters)
+        said = self.recalls.lacks(window for _, window in asked)
+        if said is not None:
             try:
-                async with self._database.connection() as connection:
-                    await connection.execute(
-                        "SELECT pg_notify(%s, %s)", [RECALL_CHANNEL, ",".join(map(str, due))]
-                    )
+                await self._say(said)
             except (psycopg.Error, *AWAY) as error:
                 log.warning("other processes could not be asked: %s", error)
                 self._database.drop()
@@ -348,8 +374,10 @@ def _wish(window: Window, need: int) -> int:
     return need if is_first or window.rule.unit == "concurrency" else need * GROWTH
 
 
-def _nobody() -> asyncio.Future[None]:
-    """Return the future of a draw that no call waits for."""
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.set_result(None)
-    return future
+def _has_enough(waiters: Sequence[list[Claim]]) -> bool:
+    """Say whether what is free covers all of these claims: then nothing has to be drawn."""
+    needed: dict[Window, int] = {}
+    for claims in waiters:
+        for window, need in claims:
+            needed[window] = needed.get(window, 0) + need
+    return all(window.free >= amount for window, amount in needed.items())

@@ -19,6 +19,7 @@ from billing.ledger.database import AWAY, Database
 from billing.ledger.draws import DrawTask
 from billing.ledger.idle import Idle
 from billing.ledger.rates import Rates, connect
+from billing.ledger.recalls import LACKED_LOOK_SECONDS
 from billing.ledger.settler import Settler
 from billing.ledger.spool import Spool
 from billing.usage import new_id
@@ -96,10 +97,13 @@ class Process:
         next_look = 0.0
         next_renewal = time.monotonic() + processes.RENEW_SECONDS
         while not self.has_ended:
-            await self._until_wanted(1.0)
+            recalls = self.draws.recalls
+            await self._until_wanted(LACKED_LOOK_SECONDS if recalls.is_wanted else 1.0)
             await self.draws.serve()
             now = time.monotonic()
             try:
+                if recalls.is_wanted:
+                    await self.draws.give_back_lacked()
                 if now >= next_renewal:
                     await self._renew()
                     next_renewal = now + processes.RENEW_SECONDS

@@ -1,4 +1,8 @@
-"""Which windows lie idle: something of them is free, and nothing moved for a while."""
+"""Which windows lie idle: something of them is free, and nothing moved for a while.
+
+Of a window that has plenty left nobody misses what lies idle here, and a key that calls every few
+seconds need not draw each time; whoever lacks something asks for it (recalls.py).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,10 @@ from collections.abc import Iterable
 from billing.ledger.allowances import Window
 
 IDLE_SECONDS = 2.0
+PLENTY_IDLE_SECONDS = 20.0
+
+# A window has plenty where this many times what lies idle is left in it.
+PLENTY = 16
 
 _State = tuple[int, int, int]
 
@@ -32,7 +40,9 @@ class Idle:
             before, since = self._quiet.get(window, (state, now))
             quiet[window] = (state, since if before == state else now)
             is_over = everything or window.recall or window.ends_at_unix <= now_unix
-            is_quiet = is_over or window.is_concurrency or now - quiet[window][1] >= IDLE_SECONDS
+            has_plenty = window.left > PLENTY * window.free
+            longest = PLENTY_IDLE_SECONDS if has_plenty else IDLE_SECONDS
+            is_quiet = is_over or window.is_concurrency or now - quiet[window][1] >= longest
             can_go = window.free > 0 and not window.waiting and not window.doubtful
             if is_quiet and can_go and not window.is_observed:
                 idle.append(window)

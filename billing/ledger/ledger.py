@@ -1,6 +1,6 @@
 """The ledger's door: hold before a call, record what leaves, finish it once.
 
-    hold = await ledger.hold(needs, ...)      # every quota of the call, or none
+    hold = await ledger.hold(bundle, needs, ...)   # every quota of the call, or none
     ledger.send(hold, event)                  # in the spool before the first byte leaves
     ledger.see(hold, event)                   # a stream's figures so far
     ledger.finish(hold, event)                # in the spool before the caller sees the end
@@ -27,11 +27,11 @@ from billing.ledger import core, processes
 from billing.ledger.allowances import (
     WAIT_SECONDS,
     Claim,
-    Need,
     Standing,
     Unavailable,
     Window,
 )
+from billing.ledger.bundles import Bundle
 from billing.ledger.database import AWAY, Database
 from billing.ledger.identity import Process
 from billing.ledger.settler import Finished
@@ -59,23 +59,24 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Hold:
-    """What an attempt may use, taken from the allowances of one process. Ends once."""
+    """What an attempt may use, taken from the allowances of one process. Ends once.
 
-    __slots__ = ("attempt", "claims", "is_open", "needs", "process", "rates", "windows")
+    `claims` and `needs` are on windows in PostgreSQL, `rates` on those in Redis.
+    """
 
-    claims: Sequence[Claim]
-    rates: Sequence[Claim]
+    __slots__ = ("attempt", "bundle", "claims", "is_open", "needs", "process", "rates", "windows")
 
-    def __init__(self, process: Process, claims: Sequence[Claim]) -> None:
+    def __init__(
+        self, process: Process, bundle: Bundle, needs: list[int], claims: list[Claim]
+    ) -> None:
         self.process = process
-        if any(claim.account.is_rate for claim in claims):
-            self.claims = [claim for claim in claims if not claim.account.is_rate]
-            self.rates = [claim for claim in claims if claim.account.is_rate]
-        else:
-            self.claims, self.rates = claims, ()
-        # As the event has them; a window keeps its number.
-        self.windows = [claim.account.window for claim in self.claims]
-        self.needs = [claim.need for claim in self.claims]
+        self.bundle = bundle
+        stored = bundle.stored
+        self.claims = claims[:stored]
+        self.rates = claims[stored:]
+        self.needs = needs[:stored]
+        # As the event has them; they are those of this moment, whatever the bundle turns to.
+        self.windows = bundle.ids
         self.attempt = ""
         self.is_open = True
 
@@ -103,8 +104,8 @@ class Ledger:
         await self._be_born()
         self._tending = asyncio.create_task(self._tend(), name="tend the ledger")
 
-    async def hold(self, needs: Sequence[Need], *, now: float, time_zone: str) -> Hold:
-        """Hold what a call needs of every quota, or nothing.
+    async def hold(self, bundle: Bundle, needs: list[int], *, now: float, time_zone: str) -> Hold:
+        """Hold what a call needs of every window of the bundle, in its order, or nothing.
 
         `now` is in Unix seconds and decides the windows. Raises Spent with the refusing window's
         figures, or Unavailable within a quarter of a second when the database does not answer.
@@ -112,11 +113,14 @@ class Ledger:
         process = self.process
         if time.monotonic() > process.lease_ends:
             raise Unavailable("this process has lost its lease")
-        claims = process.allowances.claims(needs, now=now, time_zone=time_zone)
-        if not process.allowances.take(claims):
-            await process.allowances.wait(claims)
+        allowances = process.allowances
+        windows = allowances.find(bundle, now=now, time_zone=time_zone)
+        claims = list(zip(windows, needs, strict=True))
+        if not allowances.take(bundle, claims):
+            await allowances.wait(claims)
+            bundle.keep(windows, allowances)
         process.open_holds += 1
-        return Hold(process, claims)
+        return Hold(process, bundle, needs, claims)
 
     def send(self, hold: Hold, event: UsageEvent) -> None:
         """Record that the attempt leaves now. Raises SpoolFull or Unavailable, the hold ended.
@@ -147,12 +151,12 @@ class Ledger:
         self._close(hold)
         process.finished += 1
         event.process_seq = process.finished
-        self._fill(hold, event)
+        rates = self._fill(hold, event)
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
         core.use(hold.claims, event.window_amounts)
-        if hold.rates:
-            self._use_rates(hold, event)
+        if rates:
+            self._use_rates(hold, rates)
         now, over = time.monotonic(), event if _is_over(hold, event) else None
         process.settler.add(
             Finished(event.id, payload, hold.claims, event.window_amounts, now, over)
@@ -171,9 +175,9 @@ class Ledger:
             self.take_back(hold)
         self._release(hold)
 
-    def take_recall(self, payload: str) -> None:
-        """Another process has told RECALL_CHANNEL which windows it lacks something of."""
-        self.process.allowances.recall({int(window) for window in payload.split(",")})
+    def hear(self, payload: str) -> None:
+        """Another process has said something on recalls.CHANNEL."""
+        self.process.draws.recalls.hear(payload)
 
     async def standing(
         self, rules: Sequence[QuotaRule], *, now: float, time_zone: str
@@ -182,9 +186,7 @@ class Ledger:
 
         Raises Unavailable within WAIT_SECONDS when the database does not answer.
         """
-        needs = [Need(rule, core.NOT_DRAWN) for rule in rules]
-        claims = self.process.allowances.claims(needs, now=now, time_zone=time_zone)
-        windows = [claim.account for claim in claims]
+        windows = self.process.allowances.find(Bundle(rules), now=now, time_zone=time_zone)
         reading = asyncio.ensure_future(self._read_windows([w for w in windows if not w.is_rate]))
         done, _ = await asyncio.wait([reading], timeout=WAIT_SECONDS)
         if not done or reading.exception() is not None:
@@ -251,18 +253,23 @@ class Ledger:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    def _fill(self, hold: Hold, event: UsageEvent) -> None:
-        """Say in the event which windows it is held in, and what it comes to in each."""
+    def _fill(self, hold: Hold, event: UsageEvent) -> list[int]:
+        """Say in the event which windows it is held in, and what it comes to in each: its hold
+        where nothing better is known. Returns what it comes to in rates."""
         event.process = hold.process.id
         event.windows = hold.windows
         event.window_holds = hold.needs
-        event.window_amounts = _amounts(hold.claims, event)
+        amounts = hold.bundle.amounts(event.figures())
+        stored = hold.bundle.stored
+        event.window_amounts = amounts[:stored]
+        if event.usage_source is UsageSource.HELD:
+            event.window_amounts = _as_held(hold.claims, event.window_amounts)
+            return _as_held(hold.rates, amounts[stored:])
+        return amounts[stored:]
 
-    def _use_rates(self, hold: Hold, event: UsageEvent) -> None:
+    def _use_rates(self, hold: Hold, amounts: Sequence[int]) -> None:
         """End the claims on rates at once: nothing of theirs waits for a settlement."""
-        amounts = _amounts(hold.rates, event)
-        core.use(hold.rates, amounts)
-        core.post(hold.rates, amounts)
+        core.spend(hold.rates, amounts)
         for (window, need), amount in zip(hold.rates, amounts, strict=True):
             if amount > need:
                 hold.process.rates.note_extra(window, amount - max(need, 0))
@@ -289,32 +296,21 @@ def _stand(window: Window, row: tuple[Any, ...] | None, now: float) -> Standing:
     return Standing(window.rule, starts_at, ends_at, limit, used, held, now)
 
 
-def _amounts(claims: Sequence[Claim], event: UsageEvent) -> list[int]:
-    """Return what an attempt comes to in each window: its hold where nothing better is known, and
-    nothing in a number of calls at once, which only the running ones count in."""
-    amounts = []
-    is_held = event.usage_source is UsageSource.HELD
-    for window, need in claims:
-        unit = window.rule.unit
-        if unit == "concurrency":
-            amounts.append(0)
-        elif is_held and need != core.NOT_DRAWN:
-            amounts.append(need)
-        elif unit == "cost":
-            amounts.append(event.cost_ticks)
-        else:
-            amounts.append(event.amount_in(unit))
-    return amounts
+def _as_held(claims: Sequence[Claim], amounts: Sequence[int]) -> list[int]:
+    """Return the holds where there are any; nothing in a number of calls at once, in which only
+    the running ones count."""
+    return [
+        need if need != core.NOT_DRAWN and not window.is_concurrency else amount
+        for (window, need), amount in zip(claims, amounts, strict=True)
+    ]
 
 
 def _is_over(hold: Hold, event: UsageEvent) -> bool:
     """Say whether an attempt came to more than the most that was thought possible."""
     if event.cost_ticks > event.held_ticks:
         return True
-    for (window, need), amount in zip(hold.claims, event.window_amounts, strict=True):
-        if 0 <= need < amount and window.rule.hold == "strict":
-            return True
-    return False
+    needs, amounts = hold.needs, event.window_amounts
+    return any(0 <= needs[n] < amounts[n] for n in hold.bundle.strict_tokens)
 
 
 async def _see_off(process: Process, closing: asyncio.Event) -> None:

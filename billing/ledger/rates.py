@@ -95,16 +95,17 @@ class Rates:
         returned = {window: -window.free for window in idle if window.free > 0}
         for window, change in returned.items():
             core.credit(window, window.granted + change)
-        changes = {w: returned.get(w, 0) + self._extra.get(w, 0) for w in {*returned, *self._extra}}
+        extra, self._extra = self._extra, {}
+        changes = {w: returned.get(w, 0) + extra.get(w, 0) for w in {*returned, *extra}}
         now = time.monotonic()
         is_due = now - self._refreshed_at >= REFRESH_SECONDS
         if is_due:
             changes.update({w: 0 for w in in_use if w.is_concurrency and w not in changes})
-        if not changes or self.is_away:
-            return
-        if await self._tell(changes) is not None:
-            self._extra.clear()
-            self._refreshed_at = now if is_due else self._refreshed_at
+        if changes and await self._tell(changes) is None:
+            for window, amount in extra.items():
+                self.note_extra(window, amount)
+        elif is_due:
+            self._refreshed_at = now
 
     async def standing(self, windows: Sequence[Window]) -> list[Standing]:
         """Return how windows stand now; without Redis, as far as this process knows."""

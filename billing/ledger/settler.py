@@ -109,7 +109,7 @@ class Settler:
 
     async def _settle(self, batch: Sequence[Finished]) -> None:
         events = [finished.event for finished in batch]
-        windows = sorted({claim.account.window for f in batch for claim in f.claims})
+        windows = sorted({window.window for f in batch for window, _ in f.claims})
         process = self._process
         over = [finished.over for finished in batch if finished.over is not None]
         async with self.database.connection() as connection:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from billing.ledger.core import NOT_DRAWN, UNLIMITED
+from billing.ledger.core import UNLIMITED
 
 MEASURES = {
     "cost": 0,
@@ -33,8 +33,7 @@ class QuotaRule(msgspec.Struct, frozen=True):
               and the call itself
     share     it holds the most that a call may use divided by this, rounded up
     most      what a single call may hold, where the limit is not 0
-    counted   what a call holds where it cannot be refused: nothing, but calls at once have to
-              be counted while they run
+    is_rate   it is counted in Redis, not in PostgreSQL: never money
     """
 
     id: int
@@ -55,7 +54,7 @@ class QuotaRule(msgspec.Struct, frozen=True):
     measure: int = 0
     share: int = 1
     most: int = 0
-    counted: int = NOT_DRAWN
+    is_rate: bool = False
 
     def __post_init__(self) -> None:
         put = msgspec.structs.force_setattr
@@ -63,7 +62,8 @@ class QuotaRule(msgspec.Struct, frozen=True):
         put(self, "measure", MEASURES[self.unit])
         put(self, "share", EXPECTED_SHARE if self.hold == "bounded" else 1)
         put(self, "most", self.limit if self.is_drawn and self.limit else UNLIMITED)
-        put(self, "counted", 1 if self.unit == "concurrency" else NOT_DRAWN)
+        is_rate = self.unit == "concurrency" or (self.window == "minute" and self.unit != "cost")
+        put(self, "is_rate", is_rate)
 
     @property
     def is_strict(self) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from billing.ledger.allowances import Allowances, Claim, Need, Window
+from billing.ledger.allowances import Allowances, Claim
+from billing.ledger.bundles import Bundle
 from billing.quotas import QuotaRule
 from gateway.errors.limits import write_duration
 from gateway.limits import limit_headers
@@ -195,8 +196,6 @@ def held(unit: str, limit: int, left: int) -> Claim:
         ends_at=None,
         made_at=0.0,
     )
-    needs = [Need(rule, 1)]
-    (claim,) = Allowances().claims(needs, now=NOON.timestamp(), time_zone="UTC")
-    window: Window = claim.account
+    (window,) = Allowances().find(Bundle([rule]), now=NOON.timestamp(), time_zone="UTC")
     window.left = left
-    return claim
+    return window, 1

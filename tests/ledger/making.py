@@ -14,9 +14,9 @@ import psycopg
 from django.conf import settings
 
 from accounts.changes import Follower
-from billing.ledger.allowances import Need
-from billing.ledger.draws import RECALL_CHANNEL
+from billing.ledger.bundles import Bundle
 from billing.ledger.ledger import Hold, Ledger
+from billing.ledger.recalls import CHANNEL
 from billing.quotas import QuotaRule
 from billing.usage import Outcome, UsageEvent, UsageSource, new_id
 from tests.billing.facts import make_event
@@ -62,8 +62,7 @@ async def start_ledger(dsn: str, root: Path) -> Ledger:
 async def listening(dsn: str, ledgers: Sequence[Ledger]) -> AsyncIterator[None]:
     """Let ledgers hear each other, as the gateway's follower does."""
     followers = [
-        Follower(dsn, [], freshness_seconds=5, notices={RECALL_CHANNEL: ledger.take_recall})
-        for ledger in ledgers
+        Follower(dsn, [], freshness_seconds=5, notices={CHANNEL: ledger.hear}) for ledger in ledgers
     ]
     for follower in followers:
         await follower.start()
@@ -74,8 +73,13 @@ async def listening(dsn: str, ledgers: Sequence[Ledger]) -> AsyncIterator[None]:
     await asyncio.gather(*tasks)
 
 
-async def hold(ledger: Ledger, *needs: tuple[QuotaRule, int]) -> Hold:
-    return await ledger.hold([Need(*n) for n in needs], now=time.time(), time_zone="UTC")
+async def hold(
+    ledger: Ledger, *needs: tuple[QuotaRule, int], now: float | None = None, time_zone: str = "UTC"
+) -> Hold:
+    bundle = Bundle(rule for rule, _ in needs)
+    amounts = [next(need for rule, need in needs if rule is each) for each in bundle.rules]
+    now = time.time() if now is None else now
+    return await ledger.hold(bundle, amounts, now=now, time_zone=time_zone)
 
 
 def sent_event(held: int) -> UsageEvent:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from billing.ledger import core
-from billing.ledger.allowances import Need, Spent
+from billing.ledger.allowances import Spent
 from billing.ledger.core import Want, WindowState, decide_draws
 from billing.ledger.ledger import Ledger
 from tests.ledger.making import (
@@ -77,7 +77,7 @@ async def test_without_a_limit_everything_is_counted_and_nothing_refused(
     ledger: Ledger, aconn: Connection
 ) -> None:
     rule = await make_rule(aconn, None)
-    claim = await ledger.hold([Need(rule, core.NOT_DRAWN)], now=0, time_zone="UTC")
+    claim = await hold(ledger, (rule, core.NOT_DRAWN), now=0)
     event = sent_event(700)
     ledger.send(claim, event)
     ledger.finish(claim, answer(event, 650))

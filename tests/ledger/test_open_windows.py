@@ -12,10 +12,9 @@ import msgspec
 import psycopg
 import pytest
 
-from billing.ledger.allowances import Need
 from billing.ledger.ledger import Ledger
 from billing.quotas import QuotaRule
-from tests.ledger.making import make_rule, start_ledger
+from tests.ledger.making import hold, make_rule, start_ledger
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Connection = psycopg.AsyncConnection[Any]
@@ -38,8 +37,7 @@ async def daily(connection: Connection) -> QuotaRule:
 
 
 async def call(ledger: Ledger, rule: QuotaRule, at: datetime, zone: str) -> None:
-    hold = await ledger.hold([Need(rule, 10)], now=at.timestamp(), time_zone=zone)
-    ledger.forget(hold)
+    ledger.forget(await hold(ledger, (rule, 10), now=at.timestamp(), time_zone=zone))
 
 
 async def periods(connection: Connection) -> list[tuple[datetime, datetime]]:
@@ -108,9 +106,7 @@ async def test_a_quota_that_is_being_changed_holds_up_no_other(
     first, second = await daily(aconn), await daily_of(aconn, 2)
     async with await psycopg.AsyncConnection.connect(dsn) as admin:
         await admin.execute('UPDATE quota SET "limit" = 900 WHERE id = %s', [second.id])
-        waiting = asyncio.create_task(
-            ledger.hold([Need(first, 10), Need(second, 10)], now=NOON.timestamp(), time_zone="UTC")
-        )
+        waiting = asyncio.create_task(hold(ledger, (first, 10), (second, 10), now=NOON.timestamp()))
         await asyncio.sleep(0.05)
         await admin.execute('UPDATE quota SET "limit" = 900 WHERE id = %s', [first.id])
         await admin.commit()

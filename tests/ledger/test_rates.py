@@ -14,7 +14,9 @@ import pytest
 from django.conf import settings
 from redis.asyncio import Redis
 
-from billing.ledger.allowances import Need, Spent
+from billing.ledger.allowances import Spent
+from billing.ledger.bundles import Bundle
+from billing.ledger.core import NOT_DRAWN
 from billing.ledger.ledger import Ledger
 from billing.ledger.rates import connect, key_of
 from billing.quotas import QuotaRule
@@ -86,9 +88,9 @@ async def test_calls_at_once_of_a_dead_process_stop_counting(
     ledger: Ledger, aconn: Connection, redis: Redis
 ) -> None:
     rule = await rate(aconn, 1, unit="concurrency", window="none")
-    claims = ledger.process.allowances.claims([Need(rule, 1)], now=time.time(), time_zone="UTC")
+    (window,) = ledger.process.allowances.find(Bundle([rule]), now=time.time(), time_zone="UTC")
     ended = int(time.time() * 1000) - 1
-    await redis.hset(key_of(claims[0].account), "somebody else", f"1:{ended}")
+    await redis.hset(key_of(window), "somebody else", f"1:{ended}")
     await hold(ledger, (rule, 1))
 
 
@@ -101,7 +103,7 @@ async def test_tokens_above_the_hold_count_against_the_minute(
     ledger.send(claim, event)
     ledger.finish(claim, answer(event, 0))  # It has 10 output tokens.
     await ledger.process.rates.tend([], [])
-    assert await redis.get(key_of(claim.rates[0].account)) == b"10"
+    assert await redis.get(key_of(claim.rates[0][0])) == b"10"
 
 
 async def test_without_redis_each_process_goes_on_with_its_share(
@@ -185,7 +187,7 @@ async def test_requests_that_are_only_observed_are_counted_when_they_end(
 ) -> None:
     rule = msgspec.structs.replace(await rate(aconn, 1), mode="observe")
     for _ in range(3):
-        claim = await hold(ledger, (rule, rule.counted))
+        claim = await hold(ledger, (rule, NOT_DRAWN))
         event = sent_event(0)
         ledger.send(claim, event)
         ledger.finish(claim, answer(event, 0))
@@ -199,7 +201,7 @@ async def test_calls_at_once_that_are_only_observed_are_counted_while_they_run(
 ) -> None:
     rule = await rate(aconn, 1, unit="concurrency", window="none")
     rule = msgspec.structs.replace(rule, mode="observe")
-    holds = [await hold(ledger, (rule, rule.counted)) for _ in range(3)]
+    holds = [await hold(ledger, (rule, 1)) for _ in range(3)]
     await ledger.process._give_back_rates()
     other = await start_ledger(dsn, tmp_path)
     (seen,) = await other.standing([rule], now=time.time(), time_zone="UTC")

@@ -14,11 +14,11 @@ from django.db import connection as django_connection
 
 from billing.check import check_ledger
 from billing.ledger import processes
-from billing.ledger.allowances import Need, Spent
+from billing.ledger.allowances import Spent
 from billing.ledger.ledger import Hold, Ledger
 from billing.quotas import QuotaRule
 from tests.calls.serving import in_django
-from tests.ledger.making import answer, eventually, make_rule, one, sent_event, start_ledger
+from tests.ledger.making import answer, eventually, hold, make_rule, one, sent_event, start_ledger
 from tests.ledger.test_processes import let_the_lease_run_out
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,7 +47,7 @@ async def month(aconn: Connection) -> QuotaRule:
 
 
 async def hold_at(ledger: Ledger, rule: QuotaRule, at: float) -> Hold:
-    return await ledger.hold([Need(rule, 100)], now=at, time_zone=ZONE)
+    return await hold(ledger, (rule, 100), now=at, time_zone=ZONE)
 
 
 async def posted(connection: Connection) -> list[tuple[int, int]]:

@@ -56,9 +56,12 @@ while at <= #ARGV do
         for claim = at, last - 4, 4 do
             local position, need = tonumber(ARGV[claim + 1]), tonumber(ARGV[claim + 2])
             local short, share = need - math.max(free[position], 0), 0
+            local quarter = math.floor(remaining[position] / (4 * processes))
+            local generous = math.min(tonumber(ARGV[claim + 3]), quarter)
             if short > 0 then
-                local generous = math.floor(remaining[position] / (4 * processes))
-                share = math.max(short, math.min(tonumber(ARGV[claim + 3]), generous))
+                share = math.max(short, generous)
+            elseif free[position] - need < math.floor(generous / 2) then
+                share = generous
             end
             granted[position] = granted[position] + share
             remaining[position] = remaining[position] - share

@@ -9,7 +9,8 @@
 --             it said before that, and arrives only now, is refused
 --
 -- Each waiter gets all of its windows or none. A grant is what is missing, and up to `want` where
--- that leaves enough for the other processes. None takes posted + overrun + drawn above the limit.
+-- that leaves enough for the other processes; a window of which less than half of that is free is
+-- filled up with the others. None takes posted + overrun + drawn above the limit.
 -- core.decide_draws is this function's model; keep the two alike.
 CREATE OR REPLACE FUNCTION ledger_draw(
     p_process uuid,
@@ -37,6 +38,7 @@ DECLARE
     refusing int;
     position int;
     short bigint;
+    generous bigint;
     share bigint;
 BEGIN
     PERFORM 1 FROM gateway_process
@@ -86,11 +88,12 @@ BEGIN
             FOR k IN first..last LOOP
                 position := p_position[k];
                 short := p_need[k] - greatest(free[position], 0);
+                generous := least(p_want[k], remaining[position] / (4 * p_processes));
                 share := 0;
                 IF short > 0 THEN
-                    share := greatest(
-                        short, least(p_want[k], remaining[position] / (4 * p_processes))
-                    );
+                    share := greatest(short, generous);
+                ELSIF free[position] - p_need[k] < generous / 2 THEN
+                    share := generous;
                 END IF;
                 granted[position] := granted[position] + share;
                 remaining[position] := remaining[position] - share;

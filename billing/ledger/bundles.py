@@ -1,0 +1,101 @@
+"""What many calls have in common that are held to the same rules, worked out once for all of them.
+
+Windows in PostgreSQL come first in everything here, those in Redis after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import inf
+from operator import gt
+from typing import TYPE_CHECKING
+
+from billing.ledger.core import NOT_DRAWN
+from billing.quotas import QuotaRule
+
+if TYPE_CHECKING:
+    from billing.ledger.allowances import Allowances, Window
+
+# Where figures of a call, or of an attempt, stand: see QuotaRule.measure. The last one is what a
+# window takes that counts nothing then: no hold, or no use.
+NOTHING = 5
+
+
+class Bundle:
+    """The windows of some rules, good for calls of one process until the first of them ends.
+
+    stored   how many of them are in PostgreSQL
+    ids      of these the numbers, as events have them
+    """
+
+    __slots__ = (
+        "_divides",
+        "_has_zero",
+        "_holds",
+        "_mosts",
+        "_uses",
+        "good_until",
+        "ids",
+        "owner",
+        "rules",
+        "stored",
+        "strict_tokens",
+        "windows",
+    )
+
+    def __init__(self, rules: Iterable[QuotaRule]) -> None:
+        self.rules: Sequence[QuotaRule] = sorted(rules, key=lambda rule: rule.is_rate)
+        self.stored = sum(not rule.is_rate for rule in self.rules)
+        self.owner: Allowances | None = None
+        self.windows: Sequence[Window] = ()
+        self.ids: list[int] = []
+        self.good_until = 0.0
+        self._holds = [_hold_of(rule) for rule in self.rules]
+        self._uses = [
+            NOTHING if rule.unit == "concurrency" else rule.measure for rule in self.rules
+        ]
+        self._divides = any(rule.share != 1 for rule in self.rules)
+        self._has_zero = any(rule.limit == 0 for rule in self.rules)
+        self._mosts = [rule.most for rule in self.rules]
+        self.strict_tokens = [
+            number
+            for number, rule in enumerate(self.rules[: self.stored])
+            if rule.hold == "strict" and rule.unit.endswith("_tokens")
+        ]
+
+    def needs(self, figures: tuple[int, int, int, int, int]) -> list[int]:
+        """Return what to hold of each window for a call that may use `figures` at most, or a part
+        of that. Not even a call that uses nothing fits a limit of zero."""
+        places = (*figures, NOT_DRAWN)
+        if self._divides:
+            needs = [-(-places[place] // share) for place, share in self._holds]
+        else:
+            needs = [places[place] for place, _ in self._holds]
+        if self._has_zero:
+            limits = [rule.limit for rule in self.rules]
+            needs = [need or int(limit == 0) for need, limit in zip(needs, limits, strict=True)]
+        return needs
+
+    def too_large(self, needs: Sequence[int]) -> bool:
+        """Say whether one of the needs is more than a quota allows at all."""
+        return any(map(gt, needs, self._mosts))
+
+    def amounts(self, figures: tuple[int, int, int, int, int]) -> list[int]:
+        """Return what an attempt that used `figures` comes to in each window."""
+        places = (*figures, 0)
+        return [places[place] for place in self._uses]
+
+    def keep(self, windows: Sequence[Window], owner: Allowances) -> None:
+        """Remember the windows, if the database knows them all."""
+        self.windows = windows
+        self.ids = [window.window for window in windows[: self.stored]]
+        self.owner = owner if all(window.window for window in windows) else None
+        self.good_until = min([window.ends_at_unix for window in windows], default=inf)
+
+
+def _hold_of(rule: QuotaRule) -> tuple[int, int]:
+    """Return where a rule's need stands among a call's figures, and what it is divided by."""
+    if rule.is_drawn:
+        return rule.measure, rule.share
+    # What runs has to be counted while it runs, though it is never refused.
+    return (rule.measure, 1) if rule.unit == "concurrency" else (NOTHING, 1)
