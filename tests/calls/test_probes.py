@@ -1,0 +1,101 @@
+"""/healthz and /readyz over real sockets: what ails a process is named while it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from gateway.process import Configuration
+from gateway.schema import known_migrations
+from local.children import find_free_port
+from tests.calls.serving import Served, in_django, until
+from tests.calls.world import World, chat
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def ready(served: Served) -> tuple[int, str, list[str]]:
+    answer = await served.client.get("/readyz", headers={"authorization": ""})
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    told = answer.json()
+    return answer.status_code, told["status"], told["degraded"]
+
+
+async def until_named(served: Served, *names: str) -> None:
+    async with asyncio.timeout(20):
+        while set((await ready(served))[2]) != set(names):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_process_that_is_well_names_nothing(served: Served) -> None:
+    assert await ready(served) == (200, "ok", [])
+    alive = await served.client.get("/healthz")
+    assert (alive.status_code, alive.json()) == (200, {"status": "ok", "degraded": []})
+
+
+async def test_redis_away_is_named_and_calls_go_on(
+    start: Callable[..., Any], configuration: Configuration
+) -> None:
+    away = f"redis://127.0.0.1:{find_free_port()}/0"
+    served = await start(msgspec.structs.replace(configuration, redis_url=away))
+    await until_named(served, "redis_away")
+    assert (await ready(served))[:2] == (200, "ok")
+    assert (await served.post(chat())).status_code == 200
+
+
+async def test_a_full_spool_is_named_and_takes_no_calls(
+    world: World, start: Callable[..., Any], configuration: Configuration
+) -> None:
+    await in_django(world.add_model, "demo-slow-300ms")
+    served = await start(msgspec.structs.replace(configuration, spool_max_bytes=1))
+    slow = asyncio.create_task(served.post(chat("demo-slow-300ms")))
+    await until(lambda: served.process.ledger.process.spool.is_full)
+    status, told, named = await ready(served)
+    assert (status, told) == (503, "unavailable")
+    assert "spool_full" in named
+    refused = await served.post(chat())
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "spool_full")
+    assert (await served.client.get("/healthz")).status_code == 200
+    assert (await slow).status_code == 200
+
+
+async def test_a_schema_that_is_behind_is_named_until_it_is_not(
+    start: Callable[..., Any], aconn: psycopg.AsyncConnection[Any]
+) -> None:
+    app, name = max(known_migrations()).split(".")
+    forget = "DELETE FROM django_migrations WHERE app = %s AND name = %s RETURNING applied"
+    row = await (await aconn.execute(forget, [app, name])).fetchone()
+    assert row is not None
+    remember = "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)"
+    try:
+        served = await start()
+        assert await ready(served) == (200, "ok", ["schema_behind"])
+        assert (await served.post(chat())).status_code == 200
+    finally:
+        await aconn.execute(remember, [app, name, row[0]])
+    await until_named(served)
+
+
+async def test_what_is_stale_or_lost_takes_no_calls(served: Served) -> None:
+    follower, process = served.process._follower, served.process.ledger.process
+    fresh_until, lease_ends = follower.fresh_until, process.lease_ends
+    follower.fresh_until = 0.0
+    assert (await ready(served))[:2] == (503, "unavailable")
+    assert "not_fresh" in (await ready(served))[2]
+    follower.fresh_until = fresh_until
+    process.lease_ends = 0.0
+    status, _, named = await ready(served)
+    assert (status, "lease_lost" in named) == (503, True)
+    process.lease_ends = lease_ends
+
+
+async def test_a_process_that_is_ending_says_so(served: Served) -> None:
+    served.process.is_closing = True
+    assert await ready(served) == (503, "unavailable", ["shutting_down"])
+    served.process.is_closing = False
