@@ -142,10 +142,12 @@ class Attempt:
         self._head_at = time.monotonic()
         self.event.first_byte_ms = self._milliseconds(self._head_at)
 
-    def see(self, metered: Metered) -> None:
-        """Record how far a stream has come, so that a dead process's attempt is known that far."""
-        if metered.usage is not None:
-            self._use(metered.usage, UsageSource.PARTIAL, metered.reported_cost_ticks)
+    def see(self, upstream_id: str) -> None:
+        """Record what is known of a long stream, so that it can be asked for if this process dies.
+
+        It stays at its hold: what was used so far is no bound of what the provider went on to do.
+        """
+        self.event.upstream_id = upstream_id[:200]
         self._ledger.see(self.hold, self.event)
 
     def finish(

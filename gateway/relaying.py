@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 
 from billing.usage import Outcome, UsageSource
@@ -142,10 +143,9 @@ class Stream:
             await self._hand_on(stream.feed(data))
             if stream.ended:
                 return
-            now = time.monotonic()
-            if now >= next_note:
-                next_note = now + SEEN_SECONDS
-                self._attempt.see(stream.metered)
+            if stream.upstream_id and time.monotonic() >= next_note:
+                next_note = math.inf
+                self._attempt.see(stream.upstream_id)
         stream.close()
 
     async def _hand_on(self, passed: bytes, *, more: bool = True) -> None:

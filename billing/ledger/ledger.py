@@ -2,7 +2,7 @@
 
     hold = await ledger.hold(bundle, needs, ...)   # every quota of the call, or none
     ledger.send(hold, event)                  # in the spool before the first byte leaves
-    ledger.see(hold, event)                   # a stream's figures so far
+    ledger.see(hold, event)                   # what is known of a stream under way
     ledger.finish(hold, event)                # in the spool before the caller sees the end
     ledger.forget(hold)                       # instead, when nothing left this machine
 
@@ -141,7 +141,7 @@ class Ledger:
             raise Unavailable("this process has lost its lease")
 
     def see(self, hold: Hold, event: UsageEvent) -> None:
-        """Record a stream's figures so far."""
+        """Record what is known so far of an attempt under way."""
         self._fill(hold, event)
         hold.process.spool.note(SEEN, event.id, _encode(event))
 

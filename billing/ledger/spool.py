@@ -2,8 +2,8 @@
 
 A record is one line: CRC-32 in hex, a kind, the attempt's UsageEvent as JSON. Every record is
 the event as it would stand if nothing more were heard, so the last record of an attempt is what
-its fact becomes when the process dies: `sent` (before the first byte leaves), `seen` (a stream's
-figures so far), `done` (before the caller gets the end of the answer). `void` takes back a `sent`
+its fact becomes when the process dies: `sent` (before the first byte leaves), `seen` (what is known
+of a long stream), `done` (before the caller gets the end of the answer). `void` takes back a `sent`
 of which nothing left. A written line survives the process; fdatasync every 100 ms, off the loop,
 lets a power cut lose no more than that.
 
