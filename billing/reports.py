@@ -7,7 +7,7 @@ count by whole quarters of an hour; days are those of the organization's time zo
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -92,19 +92,20 @@ def grouped(
     until: datetime | None = None,
     by: Sequence[str] = (),
     step: str | None = None,
+    zone: tzinfo = UTC,
     only: Mapping[str, Collection[object]] | None = None,
 ) -> list[Group]:
     """Return a group for each combination of the columns `by` that was used, oldest first.
 
-    Columns are those of DIMENSIONS. With `step` (`hour` or `day`, in UTC) each group is of one of
-    those; `only` keeps the rows whose columns have one of the values.
+    Columns are those of DIMENSIONS. With `step` (`hour` or `day`, as the zone has them) each group
+    is of one of those; `only` keeps the rows whose columns have one of the values.
     """
     rows = _rollups(organization, since, until)
     for column, wanted in (only or {}).items():
         rows = rows.filter(**{f"{column}__in": list(wanted)})
     columns = list(by)
     if step is not None:
-        rows = rows.annotate(starts_at=Trunc("quarter", step, tzinfo=UTC))
+        rows = rows.annotate(starts_at=Trunc("quarter", step, tzinfo=zone))
         columns = ["starts_at", *columns]
     if not columns:
         sums = rows.aggregate(**_SUMS)

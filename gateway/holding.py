@@ -10,6 +10,8 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from django.conf import settings
+
 from billing.ledger.allowances import Spent, Standing, Unavailable
 from billing.ledger.ledger import Hold
 from billing.ledger.windows import END
@@ -171,4 +173,5 @@ def explain(
         resets_at=None if is_endless or standing is None else standing.ends_at.timestamp(),
         time_zone=key.time_zone,
         model=rule.model,
+        ask_at=f"{settings.PUBLIC_URL}/limits/{rule.id}",
     )

@@ -24,7 +24,7 @@ from accounts.models import ApiKey, Membership, Organization, Project
 from billing.models import Quota, QuotaWindow
 from billing.pricing import format_usd
 from billing.quotas import end_quota, parse_quota, set_quota
-from billing.quotas.standing import find_windows
+from billing.quotas.standing import find_visible, find_windows
 
 AMOUNT = 'USD for cost ("100.00"), else a whole number; both as text.'
 
@@ -109,16 +109,7 @@ class QuotaView(View):
         """Enter, and return the quotas that may be seen: of others' keys and persons none, unless
         their usage may be seen too."""
         self.enter(organization, Right.SEE_QUOTAS)
-        found = Quota.objects.filter(organization=self.organization.pk)
-        if self.may(self.standing, Right.SEE_ALL_USAGE):
-            return found
-        mine = self.standing.membership
-        keys = ApiKey.objects.filter(organization=self.organization, owner=mine)
-        return found.filter(
-            Q(scope__in=[Quota.Scope.ORGANIZATION, Quota.Scope.PROJECT])
-            | Q(scope=Quota.Scope.MEMBER, scope_id=mine or 0)
-            | Q(scope=Quota.Scope.KEY, scope_id__in=keys.values("pk"))
-        )
+        return find_visible(self.organization, self.standing)
 
     def require_manage(self, scope: str) -> None:
         if access.may_manage_quota(self.standing, organization=self.organization.pk, scope=scope):

@@ -24,7 +24,7 @@ from billing.models.ledger import (
     RouteSuspension,
 )
 from billing.models.rollups import Rollup, RollupDelta, RollupTag, RollupTagDelta
-from billing.models.rules import KeptRaise, Price, Quota, QuotaRaise
+from billing.models.rules import KeptRaise, Price, Quota, QuotaRaise, RaiseRequest
 
 __all__ = [
     "Adjustment",
@@ -37,6 +37,7 @@ __all__ = [
     "Quota",
     "QuotaRaise",
     "QuotaWindow",
+    "RaiseRequest",
     "Refusal",
     "RejectedEvent",
     "Rollup",

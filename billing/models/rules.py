@@ -158,3 +158,39 @@ class KeptRaise(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} kept of raise {self.pk}"
+
+
+class RaiseRequest(models.Model):
+    """Somebody asks for more than a quota's limit. Decided once: by a raise, or by a refusal."""
+
+    organization = models.BigIntegerField()
+    quota = models.ForeignKey(Quota, models.PROTECT, related_name="raise_requests")
+    member = models.BigIntegerField(help_text="The membership of whoever asks.")
+    amount = models.BigIntegerField()
+    reason = models.CharField(max_length=500)
+    made_at = models.DateTimeField(auto_now_add=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.CharField(max_length=254, blank=True)
+    quota_raise = models.OneToOneField(
+        QuotaRaise, models.PROTECT, null=True, blank=True, related_name="request"
+    )
+    answer = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        db_table = "raise_request"
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="raise_request_is_more"),
+            models.CheckConstraint(
+                condition=Q(decided_at__isnull=False) | Q(quota_raise=None),
+                name="raise_request_decided",
+            ),
+            models.UniqueConstraint(
+                fields=["quota", "member"],
+                condition=Q(decided_at=None),
+                name="raise_request_open_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} more of quota {self.quota_id}"

@@ -63,6 +63,7 @@ class QuotaExplanation(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
     model: str = ""
     hold: str = "strict"
+    ask_at: str = ""  # The page where more can be asked for.
 
     @property
     def raised_by(self) -> str:
@@ -76,7 +77,7 @@ def explain(quota: QuotaExplanation) -> str:
         f"limit {_show(quota, quota.limit)}, used {_show(quota, quota.used)}, "
         f"held by running calls {_show(quota, quota.held)}, "
         f"{_NEEDED[quota.hold]} {_show(quota, quota.needed)}. "
-        f"{_show_reset(quota)} It can be raised by {quota.raised_by}."
+        f"{_show_reset(quota)} It can be raised by {quota.raised_by}.{_show_way(quota)}"
     )
 
 
@@ -91,7 +92,7 @@ def explain_hold(quota: QuotaExplanation, cap_field: str, largest_cap: int | Non
     return (
         f"This call {_COULD_USE[quota.hold]} {_show(quota, quota.needed)}, more than the whole "
         f"{_name_quota(quota, article='')} of {_show(quota, quota.limit)}. {remedy} "
-        f"The quota can be raised by {quota.raised_by}."
+        f"The quota can be raised by {quota.raised_by}.{_show_way(quota)}"
     )
 
 
@@ -111,6 +112,7 @@ def describe(quota: QuotaExplanation) -> dict[str, object]:
         "resets_at": None if quota.resets_at is None else _in_zone(quota).isoformat(),
         "time_zone": quota.time_zone,
         "raised_by": quota.raised_by,
+        "ask_at": quota.ask_at or None,
     }
 
 
@@ -122,6 +124,10 @@ def _name_quota(quota: QuotaExplanation, *, article: str = "The ") -> str:
 
 def _show(quota: QuotaExplanation, amount: int) -> str:
     return f"${format_usd(amount)}" if quota.unit == "cost" else str(amount)
+
+
+def _show_way(quota: QuotaExplanation) -> str:
+    return f" Ask for more at {quota.ask_at}" if quota.ask_at else ""
 
 
 def _show_reset(quota: QuotaExplanation) -> str:

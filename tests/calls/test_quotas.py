@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 
 import openai
 import pytest
+from django.conf import settings
 
+from billing.models import Quota
 from local.provider import RunningProvider
 from tests.calls.books import Connection, check_books, event_of, window_of
 from tests.calls.serving import Served, in_django, until
@@ -55,9 +57,12 @@ async def test_a_refusal_explains_itself(world: World, start: Start) -> None:
     assert error["message"] == (
         "The lifetime cost quota of key 'ci' has no room for this call: limit $0.0200000001, "
         "used $0.02, held by running calls $0.00, needed at most $0.01. It does not reset. "
-        f"It can be raised by an owner or admin of the organization. (call {call_id})"
+        "It can be raised by an owner or admin of the organization. Ask for more at "
+        f"{error['quota']['ask_at']} (call {call_id})"
     )
     quota = error["quota"]
+    quota_id = (await in_django(Quota.objects.get)).pk
+    assert quota["ask_at"] == f"{settings.PUBLIC_URL}/limits/{quota_id}"
     assert (quota["unit"], quota["window"], quota["resets_at"]) == ("cost", "lifetime", None)
     assert (quota["limit"], quota["used"], quota["needed"]) == ("0.0200000001", "0.02", "0.01")
 
