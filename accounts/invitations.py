@@ -71,6 +71,19 @@ def find_invitation(token: str, user: User) -> Invitation | None:
     )
 
 
+def find_open(token: str) -> Invitation | None:
+    """Return the invitation of that token if it can be accepted still, whoever asks."""
+    now = timezone.now()
+    found = Invitation.objects.filter(digest=_digest(token), accepted_at=None, revoked_at=None)
+    return found.filter(expires_at__gt=now).select_related("organization", "invited_by").first()
+
+
+def has_open(email: str) -> bool:
+    """Say whether an organization waits for somebody of that address."""
+    waiting = Invitation.objects.filter(accepted_at=None, revoked_at=None)
+    return waiting.filter(email=email.strip().lower(), expires_at__gt=timezone.now()).exists()
+
+
 def accept_invitation(invitation: Invitation, user: User) -> Membership:
     """Make the person a member, once.
 

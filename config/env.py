@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from accounts.keys import check_prefix
@@ -107,6 +108,40 @@ def email(name: str, default: str = "console:") -> dict[str, object]:
 def optional_address(name: str, *, schemes: Collection[str]) -> str:
     """Read a URL that may be missing; '' then."""
     return address(name, schemes=schemes) if os.environ.get(name, "").strip() else ""
+
+
+def is_localhost(url: str) -> bool:
+    return urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"}
+
+
+def default_signup(public_url: str) -> str:
+    """Return who may sign up where nobody says: everybody only where all are on this machine,
+    because whoever gets in spends what the operator pays for."""
+    return "open" if is_localhost(public_url) else "invited"
+
+
+class Oidc(NamedTuple):
+    """The identity provider that people may log in with, as allauth's settings name it."""
+
+    apps: list[dict[str, object]]
+    origins: list[str]
+
+
+def oidc() -> Oidc:
+    """Read OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET and OIDC_NAME; nothing without an
+    issuer."""
+    issuer = optional_address("OIDC_ISSUER", schemes=("https", "http"))
+    if not issuer:
+        return Oidc([], [])
+    parts = urlsplit(issuer)
+    app: dict[str, object] = {
+        "provider_id": "oidc",
+        "name": text("OIDC_NAME", "single sign-on"),
+        "client_id": text("OIDC_CLIENT_ID"),
+        "secret": text("OIDC_CLIENT_SECRET"),
+        "settings": {"server_url": issuer},
+    }
+    return Oidc([app], [f"{parts.scheme}://{parts.netloc}"])
 
 
 def default_log_format() -> str:

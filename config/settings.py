@@ -53,13 +53,22 @@ INSTALLED_APPS = [
     "accounts",
     "billing",
     "gateway",
+    # Before allauth, whose templates it writes anew.
     "console",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "django_htmx",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "gateway.apps.OperatorsConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.humanize",
     "django.contrib.postgres",
     "django.contrib.sessions",
     "django.contrib.messages",
@@ -76,6 +85,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "accounts.audit.AuditMiddleware",
     "accounts.login.LoginLimitMiddleware",
 ]
@@ -90,6 +100,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "console.shell.describe_installation",
             ],
         },
     }
@@ -100,7 +111,43 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "/admin/login/"
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+
+# How people get in: console/entrance.py says who may.
+SIGNUP = env.choice("SIGNUP", env.default_signup(PUBLIC_URL), {"open", "invited", "closed"})
+OIDC = env.oidc()
+ACCOUNT_ADAPTER = "console.entrance.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "console.entrance.SocialAccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+# Codes that are typed in, not links: a link would say whatever Host a request came with.
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Tollgate: "
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
+ACCOUNT_LOGOUT_REDIRECT_URL = "/accounts/login/"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = PUBLIC_URL.partition(":")[0]
+SOCIALACCOUNT_ONLY = False
+SOCIALACCOUNT_AUTO_SIGNUP = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": OIDC.apps, "OAUTH_PKCE_ENABLED": True}}
+# Browsers give passkeys to https and to localhost alone.
+IS_LOCALHOST = env.is_localhost(PUBLIC_URL)
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+if IS_LOCALHOST or PUBLIC_URL.startswith("https://"):
+    MFA_SUPPORTED_TYPES.append("webauthn")
+MFA_PASSKEY_LOGIN_ENABLED = "webauthn" in MFA_SUPPORTED_TYPES
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = IS_LOCALHOST
+MFA_TOTP_ISSUER = "Tollgate"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -130,7 +177,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "form-action": [SELF],
+        # A form that leads to another origin by redirects has to name that, too.
+        "form-action": [SELF, *OIDC.origins],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     }

@@ -2,13 +2,11 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from accounts.api.documentation import show_documentation, show_schema
 from accounts.api.views import NothingHere
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/v1/schema", show_schema),
     path("api/v1/", include("accounts.api.urls")),
@@ -16,6 +14,7 @@ urlpatterns = [
     path("api/v1/", include("gateway.api.urls")),
     path("api/<path:rest>", NothingHere.as_view()),
     path("docs/api", show_documentation),
+    path("", include("console.urls")),
 ]
 handler400 = "accounts.api.errors.answer_unreadable"
 handler404 = "accounts.api.errors.answer_missing"

@@ -9,7 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import admin, messages
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -18,6 +21,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from kombu.exceptions import OperationalError
 
+from accounts.models import User
 from billing.tasks import check_ledger
 from gateway.overview import read_overview
 
@@ -32,7 +36,20 @@ GROUPS = {
 }
 
 
+class OperatorLoginForm(AdminAuthenticationForm):
+    """Asks for a password alone, so it lets in nobody who has a second factor."""
+
+    def confirm_login_allowed(self, user: User) -> None:
+        super().confirm_login_allowed(user)
+        if is_mfa_enabled(user):
+            raise ValidationError(
+                "This account has a second factor: sign in at /accounts/login/ and come back.",
+                code="second_factor",
+            )
+
+
 class OperatorSite(admin.AdminSite):
+    login_form = OperatorLoginForm
     site_title = "Tollgate"
     site_header = "Tollgate"
     index_title = gettext_lazy("Operations")

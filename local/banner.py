@@ -23,7 +23,7 @@ def compose_banner(options: Options, demo: Mapping[str, str]) -> str:
 def _describe_demo(options: Options, demo: Mapping[str, str]) -> list[str]:
     body = f'{{"model": "{DEMO_MODEL}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
     return [
-        f"  Console         {options.public_url}/admin/",
+        f"  Console         {options.public_url}/",
         f"  Login           {demo.get('DEMO_EMAIL', '')}",
         f"  Password        {demo.get('DEMO_PASSWORD', '')}",
         f"  Kept in         {options.data_dir / 'demo.env'}",
@@ -44,7 +44,7 @@ def _describe_operator(options: Options) -> list[str]:
         else "DATABASE_URL names a database of yours"
     )
     return [
-        f"  Console         {options.public_url}/admin/",
+        f"  Console         {options.public_url}/",
         "",
         f"No demo login and no demo key were made, because {reason}.",
         "Make an operator:     .venv/bin/python manage.py createsuperuser",

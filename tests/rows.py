@@ -1,5 +1,8 @@
 """One row at least in every table that people change, for tests that walk over all of them."""
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 
@@ -7,7 +10,7 @@ from accounts.invitations import invite
 from accounts.issuance import issue_key
 from accounts.management_keys import issue_management_key
 from accounts.models import Membership, Project
-from billing.models import Price, Quota, QuotaRaise, RouteSuspension
+from billing.models import Price, Quota, QuotaRaise, RaiseRequest, RouteSuspension
 from billing.usage import new_id
 from tests.gateway.catalogs import add_model, add_provider, add_route
 
@@ -37,6 +40,14 @@ def make_everything(project: Project) -> list[str]:
     QuotaRaise.objects.create(
         organization=quota.organization, quota=quota, amount=1, ends_at=timezone.now()
     )
+    RaiseRequest.objects.create(
+        organization=quota.organization, quota=quota, member=member.pk, amount=1, reason="x"
+    )
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
+    Authenticator.objects.create(user=alice, type="totp", data={"secret": "TOTPCANARY"})
+    SocialAccount.objects.create(
+        user=alice, provider="oidc", uid="1", extra_data={"sub": "OIDCCANARY"}
+    )
     suspended = {"model": "gpt-4o", "provider": "openai", "upstream_model": "gpt-4o"}
     RouteSuspension.objects.create(**suspended, event_id=new_id(), held_ticks=1, cost_ticks=2)
     credential = provider.credentials.get()
@@ -46,6 +57,7 @@ def make_everything(project: Project) -> list[str]:
         managing.plaintext,
         token,
         "secret of openai",
+        *("TOTPCANARY", "OIDCCANARY"),
         alice.password,
         *(shown for each in binary for shown in (bytes(each).hex(), repr(bytes(each))[2:-1])),
     ]

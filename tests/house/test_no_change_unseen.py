@@ -53,11 +53,19 @@ UNWATCHED = {
     "rollup_tag_delta": "derived, proven by check_ledger",
     "key_request": "which key a repeated request led to; the key is watched",
     "django_session": "who is logged in now",
+    "usersessions_usersession": "who is logged in now",
+    "account_emailconfirmation": "no links are sent, so no row is made",
+    "socialaccount_socialapp": "the environment says it, so no row is made",
+    "socialaccount_socialtoken": "none is kept",
     "django_admin_log": "the admin's own log; the audit is ours",
     "django_content_type": "made by migrations",
     "auth_permission": "made by migrations",
 }
-IGNORED_COLUMNS = {("accounts_user", "last_login")}
+IGNORED_COLUMNS = {
+    ("accounts_user", "last_login"),
+    ("mfa_authenticator", "last_used_at"),
+    ("socialaccount_socialaccount", "last_login"),
+}
 # Processes read nothing else of a user, so nothing else wakes them.
 READ_OF_USERS = "is_active"
 OTHER_VALUE = {

@@ -42,6 +42,8 @@ BAD_VALUES = [
     "KEY_PREFIX=a_b",
     "OLD_KEY_PREFIXES=tg,a_b",
     "EMAIL_URL=mailto:canary",
+    "SIGNUP=maybe",
+    "OIDC_ISSUER=accounts.canary.org",
 ]
 
 

@@ -1,0 +1,80 @@
+"""Who may sign up and log in, where django-allauth asks. SIGNUP says who; an invitation proves the
+address that it was sent to, because nobody else has its token.
+
+Wrong passwords are counted by accounts.login alone, so that no stranger keeps an owner out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from accounts.audit import client_address
+from accounts.invitations import find_open, has_open
+from accounts.models import Invitation, User
+
+# Where the token of an invitation waits until its reader has logged in.
+INVITATION = "invitation"
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """What allauth asks about accounts with a password."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        if settings.SIGNUP == "open":
+            return True
+        return settings.SIGNUP == "invited" and find_waiting(request) is not None
+
+    def clean_email(self, email: str) -> str:
+        """Take the invited address alone, where only the invited may come."""
+        email = email.strip().lower()
+        if settings.SIGNUP == "invited" and not self.request.user.is_authenticated:
+            invitation = find_waiting(self.request)
+            if self.request.path == reverse("account_signup") and (
+                invitation is None or invitation.email != email
+            ):
+                raise ValidationError("Sign up with the address that was invited.")
+        return email
+
+    def pre_login(self, request: HttpRequest, user: User, **rest: Any) -> HttpResponse | None:
+        """Take the address of an account that an operator made for proven, as operators do: only
+        whoever signs up says an address of their own."""
+        if not EmailAddress.objects.filter(user=user).exists():
+            EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+        answer: HttpResponse | None = super().pre_login(request, user, **rest)
+        return answer
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Leave wrong passwords to accounts.login, which counts them wherever they come from."""
+
+    def send_account_already_exists_mail(self, email: str) -> None:
+        address = settings.PUBLIC_URL + reverse("account_reset_password")
+        context = {"request": self.request, "email": email, "password_reset_url": address}
+        self.send_mail("account/email/account_already_exists", email, context)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request) or "0.0.0.0"  # noqa: S104 - no address to listen at.
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    """What allauth asks about people of an identity provider."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        """Let in whom SIGNUP lets in; a verified address that was invited needs no token."""
+        if settings.SIGNUP != "invited":
+            return settings.SIGNUP == "open"
+        addresses = [each.email for each in sociallogin.email_addresses if each.verified]
+        return any(has_open(email) for email in addresses)
+
+
+def find_waiting(request: HttpRequest) -> Invitation | None:
+    """Return the open invitation that this browser came with."""
+    token = request.session.get(INVITATION)
+    return find_open(token) if token else None

@@ -1,0 +1,94 @@
+/* What JavaScript adds to pages that work without it: copying, and a test call that streams. */
+(() => {
+  "use strict";
+
+  const copied = document.querySelector("[data-copied]");
+
+  async function copy(button) {
+    const source = document.querySelector(button.dataset.copy);
+    const told = button.firstChild;
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      const before = told.nodeValue;
+      told.nodeValue = "Copied";
+      if (copied) copied.textContent = "Copied.";
+      setTimeout(() => { told.nodeValue = before; }, 1500);
+    } catch {
+      getSelection().selectAllChildren(source);
+    }
+  }
+
+  function explain(text, status) {
+    try {
+      return JSON.parse(text).error.message;
+    } catch {
+      return `The call ended with ${status}.`;
+    }
+  }
+
+  async function* readEvents(body) {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line.startsWith("data: ") && line !== "data: [DONE]") yield JSON.parse(line.slice(6));
+      }
+    }
+  }
+
+  async function testCall(card) {
+    const answer = card.querySelector(".answer");
+    const button = card.querySelector("button");
+    answer.hidden = false;
+    answer.textContent = "";
+    button.disabled = true;
+    try {
+      const response = await fetch("/v1/chat/completions", {
+        method: "POST",
+        headers: {
+          "Authorization": `Bearer ${document.querySelector("#secret").textContent}`,
+          "Content-Type": "application/json",
+        },
+        body: JSON.stringify({
+          model: card.querySelector("select").value,
+          stream: true,
+          max_tokens: 100,
+          messages: [{ role: "user", content: "Say hello in one sentence." }],
+        }),
+      });
+      if (!response.ok) {
+        answer.textContent = explain(await response.text(), response.status);
+        return;
+      }
+      for await (const event of readEvents(response.body)) {
+        answer.textContent += event.choices?.[0]?.delta?.content ?? "";
+      }
+    } catch (error) {
+      answer.textContent = `The call broke off: ${error.message}`;
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button));
+  }
+  for (const card of document.querySelectorAll("[data-test-call]")) {
+    card.hidden = false;
+    card.querySelector("button").addEventListener("click", () => testCall(card));
+  }
+  // One menu at a time, closed by Escape and by a click elsewhere.
+  const menus = document.querySelectorAll("details.menu");
+  const closeMenus = (kept) => menus.forEach((menu) => { if (menu !== kept) menu.open = false; });
+  document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = document.querySelector("details.menu[open]");
+    if (open) { open.open = false; open.querySelector("summary").focus(); }
+  });
+})();

@@ -1,0 +1,88 @@
+"""Figures as people read them: money, counts, shares. Exact ones stand in titles and CSV."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django import forms, template
+
+from billing.pricing import TICKS_PER_USD, format_usd
+from billing.quotas import show_amount
+
+register = template.Library()
+
+NEAR_PERCENT = 80
+_WORDS = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
+
+
+@register.filter
+def usd(ticks: int) -> str:
+    """Write ticks as dollars, to the cent or, below a dollar, to what can be told apart."""
+    if ticks and abs(ticks) < TICKS_PER_USD:
+        shown = format_usd(ticks)
+        digits = shown.lstrip("-0.")
+        kept = len(shown) - max(len(digits) - 3, 0)
+        return f"${shown[: max(kept, 4)]}"
+    return f"${ticks / TICKS_PER_USD:,.2f}"
+
+
+@register.filter
+def exact_usd(ticks: int) -> str:
+    return f"${format_usd(ticks)}"
+
+
+@register.filter
+def count(number: int) -> str:
+    """Write a count with separators, a very large one in short."""
+    for size, word in _WORDS:
+        if abs(number) >= size * 10:
+            return f"{number / size:,.1f} {word}"
+    return f"{number:,}"
+
+
+@register.filter
+def amount(number: int | None, unit: str) -> str:
+    """Write an amount of a quota's unit."""
+    if number is None:
+        return "no limit"
+    return usd(number) if unit == "cost" else count(number)
+
+
+@register.filter
+def exact_amount(number: int, unit: str) -> str:
+    return show_amount(unit, number)
+
+
+@register.filter
+def percent(part: int, whole: int | None) -> int:
+    """Return which part of a whole something is, cut; a whole of nothing is used up."""
+    if whole is None:
+        return 0
+    return 100 if whole <= 0 else min(100 * part // whole, 999)
+
+
+@register.inclusion_tag("console/parts/meter.html")
+def meter(used: int, limit: int | None, label: str) -> dict[str, object]:
+    """Draw how much of a limit is used; `label` says the same in words."""
+    share = percent(used, limit)
+    level = "full" if share >= 100 else "near" if share >= NEAR_PERCENT else ""
+    width = min(share, 100) if share or not used or limit is None else 1
+    return {"width": width, "level": level, "label": label, "share": share, "limit": limit}
+
+
+@register.filter
+def moment(at: datetime | None, zone: str = "UTC") -> str:
+    """Write a time in a zone, to the minute."""
+    return f"{at.astimezone(ZoneInfo(zone)):%-d %b %Y, %H:%M}" if at else "never"
+
+
+@register.filter
+def words(name: str) -> str:
+    """Write what a program calls something as people do: total_tokens, total tokens."""
+    return name.replace("_", " ")
+
+
+@register.filter
+def is_checkbox(field: forms.BoundField) -> bool:
+    return isinstance(field.field, forms.BooleanField)

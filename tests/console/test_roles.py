@@ -1,0 +1,227 @@
+"""What each role may do, for every address of the console: a new one cannot be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, reverse
+
+from accounts.models import ApiKey, Invitation, Membership, Organization, User
+from billing.models import RaiseRequest
+from config.urls import urlpatterns
+from tests.console.conftest import browser
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model")]
+
+OWNER, ADMIN, MEMBER, BILLING, VIEWER = Membership.Role.values
+OPERATOR, STRANGER, NOBODY = "operator", "stranger", "nobody"
+PLATFORM = frozenset({OPERATOR})
+ADMINS = PLATFORM | {OWNER, ADMIN}
+VIEWERS = ADMINS | {VIEWER}
+INSIDERS = VIEWERS | {MEMBER, BILLING}
+KEYHOLDERS = ADMINS | {MEMBER}
+PERSONS = INSIDERS | {STRANGER}
+EVERYBODY = PERSONS | {NOBODY}
+
+GOOD, FOUND, FORBIDDEN, MISSING, WRONG_METHOD = 200, 302, 403, 404, 405
+
+
+class Rule(NamedTuple):
+    """Who may get a page (None: it is only posted to) and who may send its form with `body`;
+    `answer` is what its form is answered with."""
+
+    get: frozenset[str] | None
+    post: frozenset[str] | None = None
+    body: dict[str, Any] | None = None
+    answer: int = FOUND
+    got: int = GOOD
+
+
+NEW_KEY = {"name": "new", "project": "default", "once": "x", "owner": "service"}
+RULES: dict[str, Rule] = {
+    "home": Rule(PERSONS),
+    "style": Rule(EVERYBODY),
+    "docs": Rule(EVERYBODY),
+    "document": Rule(EVERYBODY),
+    "operations": Rule(PLATFORM),
+    "new_organization": Rule(PERSONS, PERSONS, {"name": "New", "time_zone": "UTC"}),
+    "invitation": Rule(EVERYBODY),
+    "limit_link": Rule(INSIDERS, got=FOUND),
+    "organization": Rule(INSIDERS),
+    "settings": Rule(INSIDERS, ADMINS, {"name": "N", "time_zone": "UTC", "hang_up": "close"}),
+    "leave": Rule(INSIDERS, INSIDERS, {}),
+    "people": Rule(VIEWERS),
+    "invite": Rule(ADMINS, ADMINS, {"email": "new@example.org", "role": "member"}),
+    "role": Rule(ADMINS, ADMINS, {"role": "viewer"}),
+    "remove": Rule(ADMINS, ADMINS, {}),
+    "take_back": Rule(None, ADMINS, {}),
+    "projects": Rule(INSIDERS, ADMINS, {"name": "New"}),
+    "project": Rule(ADMINS, ADMINS, {"name": "New"}),
+    "archive": Rule(None, ADMINS, {}),
+    "unarchive": Rule(None, ADMINS, {}),
+    "keys": Rule(VIEWERS | {MEMBER}),
+    "new_key": Rule(KEYHOLDERS, KEYHOLDERS, NEW_KEY, GOOD),
+    "key": Rule(VIEWERS),
+    "change_key": Rule(ADMINS, ADMINS, {"name": "new"}),
+    "rotate_key": Rule(ADMINS, ADMINS, {"grace": "0"}, GOOD),
+    "disable_key": Rule(None, ADMINS, {}),
+    "enable_key": Rule(None, ADMINS, {}),
+    "revoke_key": Rule(ADMINS, ADMINS, {"reason": "leaked"}),
+    "limits": Rule(INSIDERS),
+    "new_limit": Rule(
+        ADMINS,
+        ADMINS,
+        {"target": "project-{project_pk}", "unit": "requests", "limit": "9", "window": "day"}
+        | {"mode": "enforce"},
+    ),
+    "limit": Rule(INSIDERS, INSIDERS - {MEMBER}, {"amount": "1.00", "reason": "more"}),
+    "change_limit": Rule(ADMINS, ADMINS, {"limit": "9.00", "mode": "enforce"}),
+    "end_limit": Rule(None, ADMINS, {}),
+    "approve": Rule(ADMINS, ADMINS, {"amount": "1.00", "until": "2099-01-01"}),
+    "decline": Rule(None, ADMINS, {"no-reason": "no"}),
+    "usage": Rule(INSIDERS),
+    "usage_csv": Rule(INSIDERS),
+}
+# Rules that are not about roles: an owner who is the last one stays, and nobody asks twice.
+BEYOND_ROLES = {("leave", OWNER), ("limit", MEMBER)}
+# To them a service key does not exist; who may see no key at all is told so.
+KEYLESS = {MEMBER}
+OTHERS = ("account_", "mfa_", "usersessions_", "socialaccount_", "openid_connect_")
+
+
+@pytest.fixture
+def people(
+    acme: Organization, alice: User, operator: User, charlie: User, charlies: Client
+) -> dict[str, Client]:
+    """A browser of every role; operators are members too, so that all pages are theirs."""
+    found = {OWNER: browser(alice), STRANGER: charlies, NOBODY: browser()}
+    for role in (ADMIN, MEMBER, BILLING, VIEWER):
+        user = User.objects.create_user(f"{role}@example.org")
+        Membership.objects.create(organization=acme, user=user, role=role)
+        found[role] = browser(user)
+    Membership.objects.create(organization=acme, user=operator, role=Membership.Role.VIEWER)
+    found[OPERATOR] = browser(operator)
+    return found
+
+
+@pytest.fixture
+def world(
+    acme: Organization,
+    his: Membership,
+    service_key: ApiKey,
+    asked: RaiseRequest,
+    token: str,
+) -> dict[str, Any]:
+    """What the addresses name."""
+    return {
+        "organization": acme.slug,
+        "project": service_key.project.slug,
+        "project_pk": service_key.project_id,
+        "member": his.pk,
+        "invitation": Invitation.objects.get(organization=acme).pk,
+        "key": service_key.public_id,
+        "quota": asked.quota_id,
+        "number": asked.pk,
+        "token": token,
+        "name": "quickstart",
+    }
+
+
+def test_every_address_has_a_rule() -> None:
+    ours = {name for name, _ in addresses() if not name.startswith(OTHERS)}
+    assert ours == set(RULES)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_role_gets_what_the_rule_says(
+    name: str, world: dict[str, Any], people: dict[str, Client]
+) -> None:
+    rule = RULES[name]
+    for role, client in people.items():
+        expected = rule.got if rule.get and role in rule.get else otherwise(name, role)
+        if name == "home" and role != NOBODY:
+            expected = FOUND if role != OPERATOR else GOOD
+        if rule.get is None and role in INSIDERS | {STRANGER}:
+            expected = WRONG_METHOD
+        if rule.get is None and role == NOBODY:
+            expected = WRONG_METHOD
+        assert ask(client.get, name, world).status_code == expected, role
+
+
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.post])
+def test_each_role_may_send_what_the_rule_says(
+    name: str, world: dict[str, Any], people: dict[str, Client]
+) -> None:
+    rule = RULES[name]
+    assert rule.post is not None
+    body = {
+        field: value.format(**world) if isinstance(value, str) else value
+        for field, value in (rule.body or {}).items()
+    }
+    for role, client in people.items():
+        expected = rule.answer if role in rule.post else otherwise(name, role)
+        answer = ask(client.post, name, world, body)
+        if (name, role) in BEYOND_ROLES:
+            continue
+        assert answer.status_code == expected, (role, answer.content.decode()[-3000:])
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name not in {"home", "style"}])
+def test_charlie_finds_nothing_of_acme_under_his_own_organization(
+    name: str, world: dict[str, Any], charlies: Client
+) -> None:
+    parts = parts_of(name)
+    if parts <= {"organization"} or "organization" not in parts:
+        return  # Nothing of acme's is named but acme itself, which the rules have.
+    address = reverse(name, kwargs={part: world[part] for part in parts} | GLOBEX)
+    assert charlies.get(address).status_code in {MISSING, WRONG_METHOD}
+    assert charlies.post(address, RULES[name].body or {}).status_code == MISSING
+
+
+GLOBEX = {"organization": "globex"}
+
+
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.post])
+def test_no_form_is_taken_without_its_token(name: str, world: dict[str, Any], alice: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice)
+    assert ask(client.post, name, world, RULES[name].body or {}).status_code == FORBIDDEN
+
+
+def otherwise(name: str, role: str) -> int:
+    if role == NOBODY:
+        return FOUND  # To the page where people sign in.
+    if role == STRANGER and "organization" in parts_of(name):
+        return MISSING
+    if name in {"limit_link", "operations"}:
+        return MISSING
+    is_key = "key" in parts_of(name)
+    return MISSING if is_key and role in KEYLESS else FORBIDDEN
+
+
+def ask(method: Any, name: str, world: dict[str, Any], body: dict[str, Any] | None = None) -> Any:
+    """Ask, undo whatever it did, and return the answer."""
+    address = reverse(name, kwargs={part: world[part] for part in parts_of(name)})
+    with transaction.atomic():
+        answer = method(address, body or {})
+        transaction.set_rollback(True)
+    return answer
+
+
+def parts_of(name: str) -> set[str]:
+    return next(set(pattern.pattern.converters) for each, pattern in addresses() if each == name)
+
+
+def addresses(patterns: Any = None) -> Iterator[tuple[str, URLPattern]]:
+    """Every named address that is neither the API's nor the admin's."""
+    for each in urlpatterns if patterns is None else patterns:
+        if isinstance(each, URLResolver):
+            if str(each.pattern).startswith(("admin/", "api/")):
+                continue
+            yield from addresses(each.url_patterns)
+        elif isinstance(each, URLPattern) and each.name:
+            yield each.name, each
