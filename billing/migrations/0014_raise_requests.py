@@ -9,7 +9,7 @@ from accounts import triggers
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0012_fences'),
+        ('billing', '0013_filled_draws'),
     ]
 
     operations = [
