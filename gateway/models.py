@@ -97,6 +97,7 @@ class Model(models.Model):
     )
     successor = models.CharField(
         max_length=200,
+        default="",
         db_default="",
         blank=True,
         help_text="The model that answers for it when it is retired; without one its calls fail.",

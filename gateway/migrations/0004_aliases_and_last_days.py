@@ -24,6 +24,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='model',
             name='successor',
-            field=models.CharField(blank=True, db_default='', help_text='The model that answers for it when it is retired; without one its calls fail.', max_length=200),
+            field=models.CharField(blank=True, db_default='', default='', help_text='The model that answers for it when it is retired; without one its calls fail.', max_length=200),
         ),
     ]
