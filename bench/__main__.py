@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.machine import describe, find_free_port, wait_until_listening
 from bench.passthrough import TRANSPORTS
-from bench.product import MODELS, serve_product
+from bench.product import MESSAGES_PREFIX, MODELS, serve_product
 from bench.rounds import CHUNKS, Sample, Side, Work, measure
 from local.provider.running import start_as_process
 
@@ -65,6 +65,14 @@ def compare_product(options: argparse.Namespace) -> int:
         streams = Work(50, options.seconds, CHUNKED, stream=True)
         print(f"\n{streams.connections} streams at once, {CHUNKS} chunks 10 ms apart")
         print_streams(measure(sides, streams, rounds=options.rounds))
+        translating = [
+            sides[0],
+            sides[2],
+            sides[2]._replace(name="Tollgate, messages from chat", path="/v1/messages"),
+            sides[2]._replace(name="Tollgate, chat from messages", prefix=MESSAGES_PREFIX),
+        ]
+        print(f"\n{streams.connections} such streams at once, translated")
+        print_streams(measure(translating, streams, rounds=options.rounds))
     ratio = whole["Tollgate"].cpu_us / whole["bare pass-through"].cpu_us
     print(f"\nTollgate costs {ratio:.2f} times the CPU of the bare pass-through", end="; ")
     print(f"at most {LIMIT} is promised, {AIM} is the aim.")

@@ -25,6 +25,8 @@ from local.postgres import Postgres
 from local.valkey import Valkey
 
 MODELS = ("bench-instant", "bench-chunks-100-10")
+# Models by these names are served by the provider in Anthropic's protocol.
+MESSAGES_PREFIX = "messages-"
 ROOT = Path(__file__).parents[1]
 
 
@@ -105,17 +107,24 @@ def compose_declaration(provider_url: str) -> dict[str, object]:
                 "protocol": "openai",
                 "base_url": f"{provider_url}/v1",
                 "credential": "literal:sk-bench",
-            }
+            },
+            {
+                "name": "messages",
+                "protocol": "anthropic",
+                "base_url": provider_url,
+                "credential": "literal:sk-bench",
+            },
         ],
         "models": [
             {
-                "name": name,
+                "name": prefix + name,
                 "context_window": 128_000,
                 "max_output_tokens": 4_096,
-                "routes": [{"provider": "bench", "model": name}],
+                "routes": [{"provider": provider, "model": name}],
                 "price": price,
             }
             for name in MODELS
+            for prefix, provider in (("", "bench"), (MESSAGES_PREFIX, "messages"))
         ],
         "organizations": [
             {

@@ -21,14 +21,16 @@ MESSAGES = [{"role": "user", "content": "Say hello to everybody in this room. " 
 
 
 class Side(NamedTuple):
-    """Something that answers calls. `pid` is the process whose CPU time is read, `beside` one that
-    works for it and is counted apart."""
+    """Something that answers calls at `path`. `pid` is the process whose CPU time is read, `beside`
+    one that works for it and is counted apart. `prefix` is what its names of models begin with."""
 
     name: str
     url: str
     key: str
     pid: int
     beside: int | None = None
+    path: str = PATH
+    prefix: str = ""
 
 
 class Work(NamedTuple):
@@ -64,8 +66,9 @@ def measure(sides: Sequence[Side], work: Work, *, rounds: int) -> dict[str, Samp
 
 def load(side: Side, work: Work) -> Sample:
     """Load one side once. Raises RuntimeError for anything but what the work expects."""
-    body = {"model": work.model, "messages": MESSAGES, "max_tokens": 256, "stream": work.stream}
-    command = [sys.executable, "-m", "bench.load", side.url + PATH]
+    model = side.prefix + work.model
+    body = {"model": model, "messages": MESSAGES, "max_tokens": 256, "stream": work.stream}
+    command = [sys.executable, "-m", "bench.load", side.url + side.path]
     command += [f"--connections={work.connections}", f"--seconds={work.seconds}"]
     command += [
         f"--keys={work.keys}" if work.keys else f"--header=authorization: Bearer {side.key}"
