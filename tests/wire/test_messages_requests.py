@@ -86,6 +86,25 @@ def test_a_budget_for_thinking_stays_below_a_lowered_cap() -> None:
     assert written["thinking"] == thinking | {"budget_tokens": 1999}
 
 
+def test_thoughts_of_another_provider_are_not_sent_to_anthropic() -> None:
+    foreign = {"type": "thinking", "thinking": "Hm", "signature": ""}
+    own = foreign | {"signature": "c2ln"}
+    text = {"type": "text", "text": "Hello"}
+    turns = [
+        HELLO,
+        {"role": "assistant", "content": [foreign, own, text]},
+        HELLO,
+        {"role": "assistant", "content": [foreign]},
+        HELLO,
+    ]
+    sent = body(messages=turns)
+    for written in (sent, sent.replace(b":", b": ")):
+        passed = json.loads(
+            write_request(read_request(written), upstream_model="up", output_cap=None)
+        )["messages"]
+        assert passed == [HELLO, {"role": "assistant", "content": [own, text]}, HELLO, HELLO]
+
+
 def test_asking_for_thinking_is_seen() -> None:
     for thinking in ({"type": "enabled", "budget_tokens": 1024}, {"type": "adaptive"}):
         assert read_request(body(thinking=thinking)).asks_reasoning

@@ -148,7 +148,8 @@ def read_completion(sent: bytes) -> dict[str, Any]:
     if not chunks[-1]["choices"]:
         usage = chunks.pop()["usage"]
     message: dict[str, Any] = {"tool_calls": []}
-    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    first = chunks[0]["choices"][0]["delta"]
+    assert (first["role"], first["content"]) == ("assistant", "")
     assert len({(c["id"], c["created"], c["model"], c["object"]) for c in chunks}) == 1
     for chunk in chunks:
         (choice,) = chunk["choices"]
@@ -160,7 +161,7 @@ def read_completion(sent: bytes) -> dict[str, Any]:
             whole["name"] += call["function"].get("name", "")
             whole["arguments"] += call["function"]["arguments"]
         for name, text in choice["delta"].items():
-            message[name] = message.get(name, "") + text
+            message[name] = message.get(name, "") + (text or "")
     message["finish_reason"] = chunks[-1]["choices"][0]["finish_reason"]
     return {"message": message, "usage": usage}
 

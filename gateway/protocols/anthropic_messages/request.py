@@ -6,6 +6,7 @@ read here is what the provider reads: see body.py.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -59,6 +60,7 @@ class _Body(msgspec.Struct):
 _body = msgspec.json.Decoder(_Body)
 _object = msgspec.json.Decoder(Members)
 _CHECKED = frozenset(_Body.__struct_fields__)
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
 class MessagesRequest(Request, frozen=True, kw_only=True):
@@ -103,11 +105,30 @@ def write_request(
     asked = request.output_cap or 0
     cap = asked if output_cap is None else min(asked, output_cap)
     members[CAP_FIELD] = cap
+    if _UNSIGNED.search(request.members["messages"]):
+        members["messages"] = _drop_unsigned(request.members["messages"])
     thinking = request.thinking
     if cap < asked and thinking is not None and (thinking.budget_tokens or 0) >= cap:
         sent = _object.decode(request.members["thinking"])
         members["thinking"] = sent | {"budget_tokens": max(cap - 1, 1)}
     return encode_members(members)
+
+
+def _drop_unsigned(raw: msgspec.Raw) -> list[Any]:
+    """Leave out thoughts without a signature: they are another provider's, told here before, and
+    Anthropic refuses a request for them. A conversation may change its model on the way."""
+    messages: list[dict[str, Any]] = []
+    for message in msgspec.json.decode(raw):
+        content = message["content"]
+        if isinstance(content, list):
+            content = [block for block in content if not _is_unsigned(block)]
+        if content:
+            messages.append({**message, "content": content})
+    return messages
+
+
+def _is_unsigned(block: dict[str, Any]) -> bool:
+    return block.get("type") == "thinking" and block.get("signature") == ""
 
 
 def read_user(metadata: msgspec.Raw) -> dict[str, str]:
