@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
+from django.utils import timezone
 
-from accounts.models import Organization
+from accounts.models import ApiKey, Organization
 from billing.models import Adjustment, UsageEvent
 from billing.usage import first_id_at
 
 ATTEMPTS_MS = 24 * 3600 * 1000  # No call goes on trying for longer.
 LAST_MS = 2**48 - 1
+LOOKED_BACK = timedelta(days=30)
 
 
 def find_attempts(
@@ -56,9 +59,29 @@ def find_corrections(attempts: Collection[UsageEvent]) -> Mapping[uuid.UUID, lis
     return found
 
 
+def find_last_used(keys: Collection[ApiKey]) -> Mapping[int, datetime]:
+    """Return when keys made their last attempt, by their numbers; nothing for those that made none
+    in LOOKED_BACK, because facts of every day have to be asked."""
+    since = first_id_at(round((timezone.now() - LOOKED_BACK).timestamp() * 1000))
+    with connection.cursor() as cursor:
+        cursor.execute(_LAST_USED, [[key.pk for key in keys], since])
+        return {key: _moment(id_) for key, id_ in cursor.fetchall()}
+
+
 def moment_of(attempt: UsageEvent) -> datetime:
     """Return when an attempt began."""
-    return datetime.fromtimestamp((attempt.pk.int >> 80) / 1000, UTC)
+    return _moment(attempt.pk)
+
+
+_LAST_USED = """
+SELECT k.id, e.id FROM unnest(%s::bigint[]) AS k (id) CROSS JOIN LATERAL (
+    SELECT id FROM usage_event WHERE key = k.id AND id >= %s ORDER BY id DESC LIMIT 1
+) e
+"""
+
+
+def _moment(id_: uuid.UUID) -> datetime:
+    return datetime.fromtimestamp((id_.int >> 80) / 1000, UTC)
 
 
 def _first_id(at: datetime) -> uuid.UUID:

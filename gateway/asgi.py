@@ -28,6 +28,7 @@ from billing.usage import new_id
 from gateway import dialects, endpoints, errors
 from gateway.caller import Caller, HungUp
 from gateway.dialects import Dialect
+from gateway.endpoints.organization import answer_organization
 from gateway.errors import GatewayError, LedgerAway, MethodNotAllowed, UnknownEndpoint
 from gateway.exposition import Exposition
 from gateway.forwarding import forward
@@ -105,6 +106,8 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/v1/me": Endpoint("GET", show_me),
     "/v1/api-key": Endpoint("GET", show_api_key),
 }
+# It knows its own addresses and methods.
+ORGANIZATION = Endpoint("", answer_organization)
 
 
 class Gateway:
@@ -215,6 +218,8 @@ class Gateway:
 def find_endpoint(caller: Caller) -> Endpoint:
     """Return what answers the caller's path and method, or raise what says why nothing does."""
     path = ALIASES.get(caller.path, caller.path)
+    if path.startswith("/v1/organization/"):
+        return ORGANIZATION
     endpoint = ENDPOINTS.get(path)
     if endpoint is None and path.startswith("/v1/models/"):
         endpoint = ENDPOINTS["/v1/models/"]

@@ -28,6 +28,7 @@ _READ = frozenset(
         *(
             b"x-forwarded-for",
             b"forwarded",
+            b"openai-organization",
             b"openai-beta",
             b"anthropic-version",
             b"anthropic-beta",
@@ -85,6 +86,12 @@ class Caller:
                 found = _agree(found, token)
         for value in self.header_values(b"x-api-key"):
             found = _agree(found, value)
+        return found
+
+    @property
+    def query(self) -> bytes:
+        """The query of the address, as it came."""
+        found: bytes = self._scope["query_string"]
         return found
 
     def secrets(self) -> list[str]:

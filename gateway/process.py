@@ -29,6 +29,7 @@ from billing.suspensions import SuspensionBook
 from gateway.caller import Caller
 from gateway.calls import Call
 from gateway.circuits import Circuits
+from gateway.endpoints.organization.office import Office
 from gateway.errors import GatewayError, NotFresh, ShuttingDown, TooManyWrongKeys, refuse_key
 from gateway.lanes import Lanes
 from gateway.metrics import Meter
@@ -113,6 +114,7 @@ class GatewayProcess:
         self.meter = Meter(logs_calls=configuration.logs_calls)
         self.tracing = tracing or open_tracing(configuration.otlp_endpoint)
         self.refusals = Refusals(key_prefixes=configuration.key_prefixes)
+        self.office = Office()
         self.reporter = Reporter(configuration, self.refusals, self.report)
         self.is_closing = False
         # By network address: a hundred, and five more every three seconds.
@@ -151,6 +153,7 @@ class GatewayProcess:
             await self._following
         await self.upstream.close()
         await self.reporter.close()
+        self.office.close()
         if self.tracing is not None:
             await self.tracing.close()
 

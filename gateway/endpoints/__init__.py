@@ -1,4 +1,5 @@
 """What is answered here, without a provider: pure functions from memory to the bytes of an answer.
+What an organization's management keys ask is organization/'s, which reads the database.
 
 Each takes the caller's key first and shows nothing that the key may not use. Routing, headers and
 errors are asgi.py's.

@@ -10,6 +10,7 @@ from gateway.errors.foreign import (
     redact,
     show_to_operator,
 )
+from gateway.errors.lookups import Conflict, NotFound, OfficeBusy
 from gateway.errors.quota import QuotaExplanation
 from gateway.errors.rendering import anthropic_body, error_headers, openai_body, openai_error
 from gateway.errors.tree import (
@@ -51,6 +52,7 @@ from gateway.errors.tree import (
 
 __all__ = [
     "BadRequest",
+    "Conflict",
     "EncodedBody",
     "EndpointNotOffered",
     "EndpointUnsupported",
@@ -62,7 +64,9 @@ __all__ = [
     "ModelRetired",
     "NoRoute",
     "NotAuthenticated",
+    "NotFound",
     "NotFresh",
+    "OfficeBusy",
     "PermissionDenied",
     "PriceUnknown",
     "QuotaExplanation",

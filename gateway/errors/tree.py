@@ -23,6 +23,7 @@
       UpstreamError         the provider's fault; `outcome` is what the event says
         UpstreamRefused, UpstreamFailed, UpstreamUnreachable, UpstreamTimeout
 
+What only management keys meet is in lookups.py.
 A message holds nothing of a key, of a credential or of the operator's account. What only the
 operator may read stands in `detail`, which is never rendered.
 """
