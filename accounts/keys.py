@@ -8,6 +8,7 @@ pepper is ever stored. Pure: no Django, no database, no clock.
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 import string
 from binascii import crc32
@@ -22,6 +23,10 @@ SECRET_LENGTH = 32
 CHECKSUM_LENGTH = 6
 BODY_LENGTH = PUBLIC_ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
 MAX_PREFIX_LENGTH = 16
+# Also one that was cut or has grown: who pastes a key into the wrong place may miss a letter.
+_LIKE_A_KEY = re.compile(
+    rf"\b([A-Za-z0-9]{{1,{MAX_PREFIX_LENGTH}}}_[A-Za-z0-9]{{{PUBLIC_ID_LENGTH}}})[A-Za-z0-9]{{20,}}"
+)
 _PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)
 
 
@@ -77,6 +82,11 @@ def digest(text: str, pepper: bytes) -> bytes:
 def matches(mac: bytes, text: str, pepper: bytes) -> bool:
     """Compare in a time that tells nothing about where the first difference lies."""
     return hmac.compare_digest(mac, digest(text, pepper))
+
+
+def hide(text: str) -> str:
+    """Return a text with every key in it cut after its public id, for logs and messages."""
+    return _LIKE_A_KEY.sub(r"\1…", text)
 
 
 def check_prefix(prefix: str) -> None:

@@ -1,7 +1,8 @@
 """Log lines for machines: one JSON object a line, with the id of the call that it is about.
 
 Only what a message says and the figures that were given for it (`extra={"figures": ...}`) are
-written, never a request, a header or a variable that happened to be near.
+written, never a request, a header or a variable that happened to be near. Paths are part of some
+messages, and people paste keys into addresses: whatever looks like a key is cut.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from accounts.keys import hide
 from gateway.tracing import CALL_ID
+
+
+class TextFormatter(logging.Formatter):
+    """Lines for people, without keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,4 +40,4 @@ class JsonFormatter(logging.Formatter):
             line["figures"] = figures
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return hide(msgspec.json.encode(line).decode())

@@ -41,6 +41,7 @@ from accounts.errors import (
     RepeatDiffers,
     RotationInProgress,
 )
+from accounts.keys import hide
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +108,9 @@ def describe(
     return {
         "error": {
             "code": code,
-            "message": message,
-            "field": field,
+            # They name what was sent, and people paste keys into the wrong places.
+            "message": hide(message),
+            "field": None if field is None else hide(field),
             "request_id": request_id_of(request),
         }
     }

@@ -10,6 +10,7 @@ import math
 
 import msgspec
 
+from accounts.keys import hide
 from gateway.errors.limits import (
     ANTHROPIC_NAMES,
     OPENAI_NAMES,
@@ -50,7 +51,7 @@ def openai_error(error: GatewayError, call_id: str) -> dict[str, object]:
     fields = {
         "message": _write_message(error, call_id),
         "type": _choose_openai_type(error),
-        "param": error.field,
+        "param": None if error.field is None else hide(error.field),
         "code": error.code,
     }
     return fields | _write_quota(error)
@@ -102,7 +103,9 @@ def _limit_headers(
 
 
 def _write_message(error: GatewayError, call_id: str) -> str:
-    return f"{error.message} (call {call_id})" if error.names_call else error.message
+    """Messages name what the caller sent, and people paste keys into the wrong places."""
+    message = hide(error.message)
+    return f"{message} (call {call_id})" if error.names_call else message
 
 
 def _write_quota(error: GatewayError) -> dict[str, object]:

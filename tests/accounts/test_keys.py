@@ -102,3 +102,12 @@ def _decode(text: str) -> int:
     for character in text:
         value = value * 62 + keys.ALPHABET.index(character)
     return value
+
+
+def test_a_key_in_a_text_is_cut_after_its_public_id() -> None:
+    key = keys.make_key("tg")
+    for text in (key.text, f"/v1/{key.text}/", f"{key.text}x", key.text[:-3], f'"{key.text}"'):
+        hidden = keys.hide(f"in {text} it stands")
+        assert f"tg_{key.public_id}…" in hidden
+        assert key.text[-30:-6] not in hidden
+    assert keys.hide("no_key at all: api_key_secret") == "no_key at all: api_key_secret"
