@@ -5,7 +5,7 @@
 # Commands go through `python -m`, so that a folder that was moved or has spaces still works.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint faults sdk browser bench lock clean
+.PHONY: help run test lint faults sdk browser screenshots chromium bench lock clean
 
 # The first of these that is new enough.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -14,6 +14,7 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 WORKERS ?= auto
 
 python := .venv/bin/python
+axe := tests/browser/node_modules/.package-lock.json
 run_stamp := .venv/.run-$(shell cksum < requirements-local.lock | cut -d ' ' -f 1)
 test_stamp := .venv/.test-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1)
 # Errors only: pip warns a hundred times about the index folders of a machine that lack a package.
@@ -22,7 +23,7 @@ compile := .venv/lock/bin/python -m uv pip compile --quiet --universal --python-
   --generate-hashes --no-emit-index-url --no-header
 
 help: ## List these commands.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: $(run_stamp) ## Start everything on http://localhost:8000 (see docs/SETTINGS.md for PORT and others).
 	@exec $(python) -m local
@@ -42,9 +43,18 @@ faults: $(test_stamp) ## Run the long tests: kills, stops and floods.
 sdk: $(test_stamp) tests/sdk/js/node_modules/.package-lock.json ## Run the journeys of the vendors' own SDKs (needs Node.js 20).
 	$(python) -m pytest tests/sdk
 
-browser: $(test_stamp) ## Run the journeys through a real browser.
-	@test -d tests/browser || { echo "This version has no browser journeys (tests/browser is missing)." >&2; exit 1; }
+browser: $(test_stamp) $(axe) chromium ## Run the journeys through a real browser (needs Chromium and npm).
 	$(python) -m pytest tests/browser
+
+screenshots: $(test_stamp) chromium ## Picture every page, light and dark, wide and narrow, in screenshots/.
+	$(python) -m tests.browser.screenshots
+
+chromium:
+	@for each in chromium chromium-browser google-chrome; do command -v $$each >/dev/null && exit 0; done; { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Chromium from Debian's packages; this happens once."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else echo "The browser journeys need Chromium: install the package chromium, or run this as root." >&2; exit 1; fi; }
 
 bench: $(test_stamp) ## Measure, side by side with a bare pass-through.
 	$(python) -m bench
@@ -69,6 +79,11 @@ $(test_stamp): | .venv/bin/python
 	@echo "Installing the pinned packages for tests into .venv; this happens once and takes a minute or two."
 	@$(install) -r requirements-dev.lock
 	@rm -f .venv/.test-* && touch $@
+
+$(axe): tests/browser/package-lock.json
+	@command -v npm >/dev/null || { echo "The check of accessibility needs Node.js with npm." >&2; exit 1; }
+	@cd tests/browser && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 tests/sdk/js/node_modules/.package-lock.json: tests/sdk/js/package-lock.json
 	@command -v npm >/dev/null || { echo "The JavaScript SDKs need Node.js 20 or newer with npm." >&2; exit 1; }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 720, 200
-LEFT, BOTTOM, TOP = 64, 24, 10
+LEFT, BOTTOM, TOP = 96, 28, 14
 LABELS = 8
 
 
@@ -21,6 +21,7 @@ class Bar(NamedTuple):
     told: str
     label: str  # Empty where there is no room for it.
     middle: float
+    is_spare: bool  # Its label is left out on a phone.
 
 
 class Line(NamedTuple):
@@ -60,6 +61,7 @@ def draw_bars(
                 told=f"{label}: {write(amount)}",
                 label=label if number % every == 0 else "",
                 middle=round(x + step / 2, 2),
+                is_spare=bool(number // every % 3),
             )
         )
     amounts = sorted({0, top // 2, top})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django import forms, template
@@ -19,12 +20,11 @@ _WORDS = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
 @register.filter
 def usd(ticks: int) -> str:
     """Write ticks as dollars, to the cent or, below a dollar, to what can be told apart."""
-    if ticks and abs(ticks) < TICKS_PER_USD:
-        shown = format_usd(ticks)
-        digits = shown.lstrip("-0.")
-        kept = len(shown) - max(len(digits) - 3, 0)
-        return f"${shown[: max(kept, 4)]}"
-    return f"${ticks / TICKS_PER_USD:,.2f}"
+    if not ticks or abs(ticks) >= TICKS_PER_USD:
+        return f"${Decimal(ticks) / TICKS_PER_USD:,.2f}"
+    amount = Decimal(ticks) / TICKS_PER_USD
+    decimals = min(max(2, 1 - amount.adjusted()), 10)  # Two digits that say something.
+    return f"${amount:.{decimals}f}"
 
 
 @register.filter

@@ -1,0 +1,46 @@
+"""No page keeps anybody out: axe finds nothing serious, in either theme, wide or narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.browser.pages import OUTSIDE, PAGES, furnish
+from tests.browser.visit import Visit
+
+
+def test_no_page_has_a_serious_barrier(visit: Callable[..., Visit]) -> None:
+    operator, nobody = visit(), visit()
+    operator.sign_in_as_operator()
+    organization, found = furnish(operator)
+    barriers = []
+    for path in (PAGES | found).values():
+        operator.go(path.format(o=organization))
+        barriers += operator.find_barriers()
+    for path in OUTSIDE.values():
+        nobody.go(path)
+        barriers += nobody.find_barriers()
+    assert barriers == []
+
+
+def test_the_dark_theme_and_a_phone_have_none_either(visit: Callable[..., Visit]) -> None:
+    phone = visit(color_scheme="dark", viewport={"width": 390, "height": 844})
+    phone.sign_in_as_operator()
+    barriers = []
+    for path in PAGES.values():
+        phone.go(path.format(o="/o/demo/"))
+        barriers += phone.find_barriers()
+        wide = phone.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        assert not wide, f"{phone.page.url} has to be scrolled sideways"
+    assert barriers == []
+
+
+def test_a_keyboard_reaches_what_a_mouse_does(visit: Callable[..., Visit]) -> None:
+    person = visit()
+    person.sign_in_as_operator()
+    person.go("/o/demo/keys/")
+    person.page.keyboard.press("Tab")
+    person.page.keyboard.press("Enter")  # Skip to the page.
+    person.page.keyboard.press("Tab")
+    assert person.page.evaluate("document.activeElement.textContent").strip() == "New key"
+    person.page.keyboard.press("Enter")
+    person.see("Its secret is shown once, on the next page.")

@@ -1,0 +1,111 @@
+"""Making keys and ending them: once, by whom it may be, with nothing slipped in."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.issuance import issue_key
+from accounts.models import ApiKey, Membership, Organization, Project
+from billing.models import Quota
+
+pytestmark = pytest.mark.django_db
+NEW = {"name": "laptop", "project": "default", "once": "a", "owner": "service"}
+
+
+def address(name: str, **parts: object) -> str:
+    return reverse(name, kwargs={"organization": "acme", **parts})
+
+
+def test_a_secret_is_shown_once_and_kept_nowhere(alices: Client, project: Project) -> None:
+    page = alices.post(address("new_key"), NEW)
+    assert "no-store" in page["cache-control"]
+    secret = re.search(r"tg_[0-9A-Za-z]{50}", page.content.decode())
+    assert secret
+    key = ApiKey.objects.get()
+    for name in ("key", "keys"):
+        parts = {"key": key.public_id} if name == "key" else {}
+        assert secret[0] not in alices.get(address(name, **parts)).content.decode()
+    again = alices.post(address("new_key"), NEW, follow=True)
+    assert b"was made before" in again.content
+    assert ApiKey.objects.count() == 1
+
+
+def test_a_member_makes_keys_of_their_own_whatever_the_form_says(
+    bobs: Client, project: Project, his: Membership, acme: Organization
+) -> None:
+    slipped = {"monthly_usd": "999", "organization": "globex", "status": "revoked", "tags": ""}
+    bobs.post(address("new_key"), {**NEW, **slipped})
+    key = ApiKey.objects.get()
+    assert (key.owner, key.organization, key.status) == (his, acme, "active")
+    assert not Quota.objects.exists()
+
+
+def test_a_key_of_another_organization_or_project_cannot_be_chosen(
+    alices: Client, charlies: Client, project: Project
+) -> None:
+    globex = Organization.objects.get(slug="globex")
+    Project.objects.create(organization=globex, slug="theirs", name="Theirs")
+    owner = Membership.objects.get(organization=globex)
+    for wrong in ({"project": "theirs"}, {"owner": str(owner.pk)}):
+        assert b'aria-invalid="true"' in alices.post(address("new_key"), {**NEW, **wrong}).content
+    assert not ApiKey.objects.exists()
+
+
+def test_restrictions_and_limits_are_those_of_the_form(
+    alices: Client, project: Project, model: str
+) -> None:
+    alices.post(
+        address("new_key"),
+        NEW
+        | {"models": model, "endpoints": "chat.completions", "networks": "192.0.2.0/24\n"}
+        | {"tags": "team=search", "expires_on": "2099-01-31", "monthly_usd": "12.50"},
+    )
+    key = ApiKey.objects.get()
+    assert (key.allowed_models, key.allowed_endpoints) == ([model], ["chat.completions"])
+    assert [str(each) for each in key.allowed_networks] == ["192.0.2.0/24"]
+    assert key.tags == {"team": "search"}
+    assert str(key.expires_at) == "2099-01-31 23:00:00+00:00"
+    assert Quota.objects.get(scope="key", scope_id=key.pk).limit == 125 * 10**9
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ""},
+        {"networks": "192.0.2.1/24"},
+        {"tags": "no sign"},
+        {"expires_on": "2001-01-01"},
+        {"monthly_usd": "much"},
+        {"models": "none-such"},
+    ],
+)
+def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_made(
+    alices: Client, project: Project, wrong: dict[str, str]
+) -> None:
+    page = alices.post(address("new_key"), {**NEW, **wrong}).content.decode()
+    assert f'id="id_{next(iter(wrong))}_error"' in page
+    assert not ApiKey.objects.exists()
+
+
+def test_a_revoked_key_says_why_and_takes_nothing_more(alices: Client, service_key: ApiKey) -> None:
+    one = {"key": service_key.public_id}
+    alices.post(address("revoke_key", **one), {"reason": "It leaked"})
+    page = alices.get(address("key", **one)).content
+    assert b"It leaked" in page
+    assert b"No call was accepted in the day before" in page
+    alices.post(address("enable_key", **one))
+    assert b"final" in alices.post(address("rotate_key", **one), {"grace": "0"}).content
+    service_key.refresh_from_db()
+    assert service_key.status == "revoked"
+
+
+def test_names_are_text_wherever_they_stand(alices: Client, project: Project) -> None:
+    name = "<script>alert(1)</script>"
+    key = issue_key(project=project, name=name).key
+    for page in ("keys", "limits", "usage", "organization"):
+        assert name not in alices.get(address(page)).content.decode()
+    assert name not in alices.get(address("key", key=key.public_id)).content.decode()
