@@ -152,6 +152,7 @@ MFA_TOTP_ISSUER = "Tollgate"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["config.formats"]
 
 # EMAIL_BACKEND, EMAIL_HOST and their like.
 globals().update(env.email("EMAIL_URL"))

@@ -6,10 +6,14 @@ needs comes from this origin alone, because the policy allows nothing else.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import csv
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from allauth.mfa.utils import is_mfa_enabled
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
@@ -17,11 +21,14 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from kombu.exceptions import OperationalError
 
-from accounts.models import User
+from accounts.models import Organization, User
+from billing import reports
+from billing.pricing import format_usd
 from billing.tasks import check_ledger
 from gateway.overview import read_overview
 
@@ -58,6 +65,7 @@ class OperatorSite(admin.AdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         own: list[URLPattern | URLResolver] = [
             path("health/", self.admin_view(self.show_health), name="health"),
+            path("usage/", self.admin_view(show_usage), name="usage"),
             path(
                 "health/check-ledger/",
                 self.admin_view(require_POST(self.ask_for_check)),
@@ -103,6 +111,53 @@ class OperatorSite(admin.AdminSite):
         else:
             messages.success(request, "A worker was asked to check the ledger; reload to see it.")
         return HttpResponseRedirect(reverse("admin:health"))
+
+
+class UsageForm(forms.Form):
+    """Which report: of whom, by what, of how many days."""
+
+    organization = forms.ModelChoiceField(Organization.objects.all(), to_field_name="slug")
+    by = forms.ChoiceField(choices=[(name, name) for name in reports.GROUPINGS])
+    days = forms.TypedChoiceField(
+        choices=[(n, f"last {n} days") for n in (1, 7, 30, 90, 400)], coerce=int, initial=30
+    )
+
+
+def show_usage(request: HttpRequest) -> HttpResponse:
+    """Who used what and what it cost, of one organization; as a table, or as CSV for finance."""
+    first = Organization.objects.first()
+    asked = {"organization": first and first.slug, "by": "model", "days": 30, **request.GET.dict()}
+    form = UsageForm(asked)
+    lines: list[reports.Line] = []
+    if form.is_valid():
+        since = timezone.now() - timedelta(days=form.cleaned_data["days"])
+        report = reports.GROUPINGS[form.cleaned_data["by"]]
+        lines = report(form.cleaned_data["organization"], since=since)
+        if request.GET.get("format") == "csv":
+            return write_csv(lines)
+    context = {
+        **admin.site.each_context(request),
+        "title": "Usage",
+        "form": form,
+        "lines": [(line, format_usd(line.cost_ticks)) for line in lines],
+        "total": format_usd(sum(line.cost_ticks for line in lines)),
+        "query": urlencode({**asked, "format": "csv"}),
+    }
+    return TemplateResponse(request, "operators/usage.html", context)
+
+
+def write_csv(lines: Sequence[reports.Line]) -> HttpResponse:
+    answer = HttpResponse(content_type="text/csv")
+    answer["content-disposition"] = 'attachment; filename="usage.csv"'
+    writer = csv.writer(answer)
+    writer.writerow(["label", "calls", "attempts", "input_tokens", "output_tokens", "cost_usd"])
+    for line in lines:
+        used = (line.usage.input_tokens, line.usage.output_tokens)
+        # A label that begins like a formula must not be one in somebody's spreadsheet.
+        label = f"'{line.label}" if line.label[:1] in "=+-@\t\r" else line.label
+        cost = format_usd(line.cost_ticks)
+        writer.writerow([label, line.calls, line.attempts, *used, cost])
+    return answer
 
 
 def _group(name: str, pages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -45,6 +45,14 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
     class Meta:
         model = ApiKey
         fields = ("project", *EDITABLE)
+        help_texts = {
+            "expires_at": "UTC. Empty for never.",
+            "allowed_models": "Separated by commas. Empty allows all.",
+            "allowed_endpoints": "Such as chat.completions. Empty allows all.",
+            "allowed_networks": "Such as 10.0.0.0/8. Empty allows calls from anywhere.",
+            "tags": 'Such as {"team": "search"}: reports can be by them.',
+        }
+        widgets = {"tags": forms.Textarea(attrs={"rows": 3})}
 
     def clean(self) -> dict[str, Any]:
         values = {**(super().clean() or {})}

@@ -12,13 +12,13 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.db import connection
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin.pages import ReadOnlyAdmin
+from accounts.admin.pages import ReadOnlyAdmin, show_organization, with_organization
 from accounts.models import AuditEvent, ChangeLog, Organization
 from accounts.triggers import list_watched
 
@@ -85,9 +85,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        slug = Organization.objects.filter(pk=OuterRef("organization")).values("slug")[:1]
-        events: QuerySet[AuditEvent] = super().get_queryset(request)
-        return events.annotate(slug=Subquery(slug))
+        return with_organization(super().get_queryset(request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -118,7 +116,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="organization")
     def whose(self, event: AuditEvent) -> str:
-        return str(event.slug or event.organization or "–")  # type: ignore[attr-defined]
+        return show_organization(event)
 
     @admin.display(description="fields")
     def changed(self, event: AuditEvent) -> str:

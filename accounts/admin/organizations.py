@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -27,8 +28,21 @@ class MembershipInline(admin.TabularInline[Membership, Organization]):
         return False  # Roles change and memberships end on their own page, owner by owner.
 
 
+class OrganizationForm(forms.ModelForm[Organization]):
+    class Meta:
+        model = Organization
+        fields = ("slug", "name", "time_zone", "hang_up", "status_reason")
+        help_texts = {
+            "time_zone": "Such as Europe/Berlin: days and months of quotas begin by it.",
+            "hang_up": "When the caller of a stream goes away: close the provider's, or read it"
+            " to its end for exact usage.",
+            "status_reason": "Shown to members while the organization is suspended.",
+        }
+
+
 @admin.register(Organization)
 class OrganizationAdmin(admin.ModelAdmin[Organization]):
+    form = OrganizationForm
     list_display = ("slug", "name", "status", "time_zone")
     list_filter = ("status",)
     search_fields = ("slug", "name")

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
 from accounts.errors import AccountsError
-from accounts.models import Organization
+from accounts.models import ApiKey, Membership, Organization, Project
 
 COUNTED_ROWS = 10_000
 
@@ -67,3 +67,38 @@ def do_to_each(
             do(row)
         except AccountsError as error:
             page.message_user(request, f"{row}: {error.message}", messages.ERROR)
+
+
+def with_organization(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Add the slug of the organization that rows name by its number, for show_organization()."""
+    slug = Organization.objects.filter(pk=OuterRef("organization")).values("slug")[:1]
+    named: QuerySet[Any] = rows.annotate(organization_slug=Subquery(slug))
+    return named
+
+
+def show_organization(row: Any) -> str:
+    return str(row.organization_slug or row.organization or "–")
+
+
+def with_key(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Add the public id of the key that rows name by its number, for show_key()."""
+    public_id = ApiKey.objects.filter(pk=OuterRef("key")).values("public_id")[:1]
+    named: QuerySet[Any] = rows.annotate(key_public_id=Subquery(public_id))
+    return named
+
+
+def show_key(row: Any) -> str:
+    return str(row.key_public_id or row.key or "–")
+
+
+def name_holder(scope: str, scope_id: int) -> str:
+    """Say whose something is, as people know it: one look-up, for pages of single rows or few."""
+    kinds: dict[str, type[Model]] = {
+        "organization": Organization,
+        "project": Project,
+        "member": Membership,
+        "key": ApiKey,
+    }
+    kind = kinds.get(scope)
+    holder = kind._default_manager.filter(pk=scope_id).first() if kind is not None else None
+    return f"{scope} {holder or scope_id}"

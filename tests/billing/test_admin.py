@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.test import Client
+from django.utils import timezone
 
+from accounts.issuance import issue_key
 from accounts.models import AuditEvent, Organization, Project, User
 from billing import models
 from tests.billing.facts import make_event, store
@@ -134,6 +136,89 @@ def test_a_quota_without_a_limit_counts(operator: Client, project: Project) -> N
     assert models.Quota.objects.get().limit is None
 
 
+@pytest.fixture
+def quota(project: Project) -> models.Quota:
+    quota: models.Quota = models.Quota.objects.create(
+        organization=project.organization_id,
+        scope="project",
+        scope_id=project.pk,
+        unit="cost",
+        window="lifetime",
+        limit=10**10,
+    )
+    return quota
+
+
+def raise_of(quota: models.Quota, **changes: str) -> dict[str, Any]:
+    ends = {"ends_at_0": "2099-01-01", "ends_at_1": "00:00:00"}
+    return {"quota": quota.pk, "amount": "2.50", "reason": "a fair", **ends, **changes}
+
+
+def test_a_quota_is_raised_in_usd_and_the_raise_ended(
+    operator: Client, quota: models.Quota
+) -> None:
+    page = "/admin/billing/quotaraise/"
+    assert problems(operator, f"{page}add/", raise_of(quota, is_prepaid="on")) == {}
+    made = models.QuotaRaise.objects.get()
+    assert (made.amount, made.is_prepaid, made.reason) == (25 * 10**9, True, "a fair")
+    assert b"2.50 USD" in operator.get(f"{page}{made.pk}/change/").content
+    assert operator.post(f"{page}{made.pk}/change/", raise_of(quota)).status_code == 403
+    operator.post(page, {"action": "end", "_selected_action": [made.pk]})
+    made.refresh_from_db()
+    assert made.ends_at < timezone.now()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"amount": "0"}, "amount"),
+        ({"amount": "much"}, "amount"),
+        ({"ends_at_0": "2020-01-01"}, "ends_at"),
+    ],
+)
+def test_a_bad_raise_is_refused_at_its_field(
+    operator: Client, quota: models.Quota, change: dict[str, str], field: str
+) -> None:
+    assert list(
+        problems(operator, "/admin/billing/quotaraise/add/", raise_of(quota, **change))
+    ) == [field]
+    assert not models.QuotaRaise.objects.exists()
+
+
+def test_a_quota_is_ended_by_an_action(operator: Client, quota: models.Quota) -> None:
+    operator.post("/admin/billing/quota/", {"action": "end", "_selected_action": [quota.pk]})
+    quota.refresh_from_db()
+    assert quota.ends_at is not None
+
+
+def test_a_window_is_shown_in_the_unit_of_its_quota(operator: Client, quota: models.Quota) -> None:
+    now = timezone.now()
+    models.QuotaWindow.objects.create(
+        quota=quota, starts_at=now, ends_at=now, limit=10**10, posted=2 * 10**9, overrun=10**8
+    )
+    text = operator.get("/admin/billing/quotawindow/").content.decode()
+    assert "project acme/default" in text
+    assert "0.21 USD" in text
+
+
+def test_events_and_refusals_are_found_by_key_and_organization(
+    operator: Client, project: Project
+) -> None:
+    key = issue_key(project=project, name="ci").key
+    ours = make_event(organization=project.organization_id, key=key.pk)
+    other = make_event(organization=project.organization_id + 1, key=key.pk + 1)
+    store([ours, other])
+    for term in (key.public_id, "acme"):
+        page = operator.get("/admin/billing/usageevent/", {"q": term})
+        assert [str(event.pk) for event in page.context["cl"].result_list] == [ours.id]
+        assert key.public_id in page.content.decode()
+    now = timezone.now()
+    refusal = {"call_id": ours.id, "at": now, "code": "spent", "http_status": 429}
+    models.Refusal.objects.create(**refusal, key=key.pk, message="It is spent.")
+    assert b"It is spent." in operator.get("/admin/billing/refusal/", {"q": key.public_id}).content
+    assert b"It is spent." not in operator.get("/admin/billing/refusal/", {"q": "acme"}).content
+
+
 def test_an_event_is_found_by_the_id_of_its_call(operator: Client) -> None:
     event, other = make_event(), make_event()
     store([event, other])
@@ -158,16 +243,16 @@ def test_a_suspended_route_is_acknowledged_and_the_audit_says_by_whom(operator: 
     assert (event.action, event.actor) == ("update", "operator@example.org")
 
 
-def test_every_list_opens_and_nothing_but_prices_and_quotas_can_be_added(operator: Client) -> None:
+def test_every_list_opens_and_nothing_but_rules_can_be_added(operator: Client) -> None:
     names = [
         model._meta.model_name
         for model in admin.site._registry
         if model._meta.app_label == "billing"
     ]
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         assert operator.get(f"/admin/billing/{name}/").status_code == 200
-        adds = 200 if name in {"price", "quota"} else 403
+        adds = 200 if name in {"price", "quota", "quotaraise"} else 403
         assert operator.get(f"/admin/billing/{name}/add/").status_code == adds
 
 

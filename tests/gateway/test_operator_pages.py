@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Project, User
 from billing import models
+from billing.rollups import fold_usage
 from gateway.operators import GROUPS
 from tests.billing.facts import make_event, store
 from tests.rows import make_everything
@@ -64,7 +66,7 @@ def test_a_page_loads_under_the_policy_and_shows_no_secret(
         check(operator.get(page), secrets)
 
 
-@pytest.mark.parametrize("page", ["/admin/", "/admin/health/", "/admin/gateway/"])
+@pytest.mark.parametrize("page", ["/admin/", "/admin/health/", "/admin/usage/", "/admin/gateway/"])
 def test_pages_of_no_model_load_under_the_policy(
     operator: Client, secrets: list[str], page: str
 ) -> None:
@@ -82,9 +84,28 @@ def test_every_page_stands_in_a_group_on_the_first_page(operator: Client) -> Non
     assert sorted(named) == sorted(model.__name__ for model in admin.site._registry)
 
 
+def test_usage_is_shown_by_organization_and_written_for_finance(
+    operator: Client, project: Project
+) -> None:
+    now = timezone.now()
+    ours = {"organization": project.organization_id, "project": project.pk}
+    store([make_event(now, **ours, model="=1+1"), make_event(now, model="elsewhere")])
+    fold_usage(connection)
+    page = operator.get("/admin/usage/", {"organization": "acme", "by": "model", "days": "7"})
+    text = page.content.decode()
+    assert "=1+1" in text
+    assert "elsewhere" not in text
+    written = operator.get("/admin/usage/", {"organization": "acme", "format": "csv"})
+    assert written["content-type"] == "text/csv"
+    rows = written.content.decode().splitlines()
+    assert rows[0] == "label,calls,attempts,input_tokens,output_tokens,cost_usd"
+    assert rows[1] == "'=1+1,1,1,100,10,0.00000015"
+    assert operator.get("/admin/usage/", {"by": "nonsense"}).status_code == 200
+
+
 def test_charlie_sees_none_of_it(client: Client, charlie: User) -> None:
     client.force_login(charlie)
-    for page in ("/admin/", "/admin/health/"):
+    for page in ("/admin/", "/admin/health/", "/admin/usage/"):
         assert client.get(page).status_code == 302
 
 
