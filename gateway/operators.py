@@ -7,7 +7,7 @@ needs comes from this origin alone, because the policy allows nothing else.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -43,6 +43,11 @@ GROUPS = {
 }
 
 
+# Whose models have pages here. What packages would register of their own shows secrets, such as
+# that of a second factor.
+APPS = {"accounts", "billing", "gateway", "console", "auth"}
+
+
 class OperatorLoginForm(AdminAuthenticationForm):
     """Asks for a password alone, so it lets in nobody who has a second factor."""
 
@@ -60,7 +65,15 @@ class OperatorSite(admin.AdminSite):
     site_title = "Tollgate"
     site_header = "Tollgate"
     index_title = gettext_lazy("Operations")
-    site_url = None
+    site_url = "/"
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Register a page, unless it is a package's own."""
+        models = (
+            model_or_iterable if isinstance(model_or_iterable, Iterable) else [model_or_iterable]
+        )
+        ours = [model for model in models if model._meta.app_label in APPS]
+        super().register(ours, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         own: list[URLPattern | URLResolver] = [

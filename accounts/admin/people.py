@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -11,7 +12,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import invitations, members
+from accounts import invitations, leaving, members
 from accounts.admin.pages import FixedOnceMade, do_to_each
 from accounts.errors import AccountsError
 from accounts.models import Invitation, Membership, User
@@ -34,7 +35,23 @@ class UserAdmin(BaseUserAdmin[User]):
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("email", "name")
     ordering = ("email",)
+    actions = ("log_out", "remove_second_factors")
     filter_horizontal = ("groups",)
+
+    @admin.action(description="Log out everywhere", permissions=["change"])
+    def log_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            leaving.end_sessions(user)
+        self.message_user(request, "Logged out everywhere.", messages.SUCCESS)
+
+    @admin.action(
+        description="Remove second factors of people who lost theirs", permissions=["change"]
+    )
+    def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        removed, _ = Authenticator.objects.filter(user__in=queryset).delete()
+        self.message_user(
+            request, f"{removed} removed. They can set up new ones.", messages.SUCCESS
+        )
 
 
 @admin.register(Membership)

@@ -6,6 +6,7 @@ from html import unescape
 from typing import Protocol
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.test import Client
@@ -184,6 +185,24 @@ def test_a_user_is_made_with_a_password_and_an_address_in_lower_case(operator: C
     assert answer.status_code == 302, _text(answer)
     dave = User.objects.get(email="dave@example.org")
     assert dave.check_password(password)
+
+
+def test_a_person_who_lost_a_second_factor_is_helped_and_it_is_audited(
+    operator: Client, alice: User
+) -> None:
+    Authenticator.objects.create(user=alice, type="totp", data={"secret": "x"})
+    act = {"action": "remove_second_factors", "_selected_action": [alice.pk]}
+    operator.post("/admin/accounts/user/", act)
+    assert not Authenticator.objects.exists()
+    event = AuditEvent.objects.filter(object_kind="mfa_authenticator").latest("id")
+    assert (event.action, event.actor) == ("delete", "operator@example.org")
+
+
+def test_a_person_is_logged_out_everywhere(operator: Client, alice: User) -> None:
+    theirs = Client()
+    theirs.force_login(alice)
+    operator.post("/admin/accounts/user/", {"action": "log_out", "_selected_action": [alice.pk]})
+    assert theirs.get("/").wsgi_request.user.is_anonymous
 
 
 def test_a_time_zone_that_nobody_knows_is_refused(operator: Client, project: Project) -> None:
