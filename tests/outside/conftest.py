@@ -14,6 +14,7 @@ from tests.calls.conftest import (  # noqa: F401 - fixtures and a hook of pytest
     world,
 )
 from tests.faults.world import declare
+from tests.outside.scene import own_parts, scene  # noqa: F401 - fixtures.
 from tests.parts import Gateway, Parts, Servers, run_parts
 
 OPERATOR = "op@example.org"
