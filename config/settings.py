@@ -222,6 +222,7 @@ CELERY_BEAT_SCHEDULE = {
     "drop old days": {"task": "billing.drop_old_days", "schedule": 3600.0},
     "trim the change log": {"task": "accounts.trim_change_log", "schedule": 3600.0},
     "check the ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
+    "forget old calls": {"task": "gateway.forget_old_calls", "schedule": 3600.0},
     "trim refusals": {"task": "billing.trim_refusals", "schedule": 3600.0},
 }
 

@@ -8,7 +8,7 @@ noted here for whoever explains a refusal later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
@@ -21,10 +21,12 @@ from gateway.protocols.fields import read_tag_header
 Headers = list[tuple[bytes, bytes]]
 
 TAGS = b"x-tollgate-tags"
+IDEMPOTENCY_KEY = b"idempotency-key"
 # The headers that are read here; those that a provider may see are in dialects.py.
 _READ = frozenset(
     {
         *(b"authorization", b"x-api-key", b"content-length", b"content-encoding"),
+        IDEMPOTENCY_KEY,
         *(
             b"x-forwarded-for",
             b"forwarded",
@@ -61,6 +63,8 @@ class Caller:
         self.told: Headers = []  # What an answer that passes says beside itself.
         self.started = False  # The head of the answer is out: errors go into the body now.
         self.is_gone = False  # It hung up. Only known once when_gone() was called.
+        # Takes the whole answer before it goes out, of a call that may be repeated.
+        self.keep: Callable[[bytes], Awaitable[None]] | None = None
         self._scope = scope
         self._receive = receive
         self._send = send

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from accounts.keyring import KeyRecord
-from gateway.caller import Caller
+from gateway.caller import IDEMPOTENCY_KEY, Caller
 from gateway.calls import Attempt, Call
 from gateway.dialects import Dialect
 from gateway.errors import EndpointUnsupported, PermissionDenied
@@ -44,10 +44,19 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     except EndpointUnsupported:
         if dialect.answer_here is None:
             raise
-        return await caller.respond_json(dialect.answer_here(request))
+        await caller.respond_json(dialect.answer_here(request))
+        return
     call = Call(caller.call_id, lane, request, at, started, received, tags=tags)
     ways = process.circuits.arrange(lane.choose(process.catalog), now=started)
     call.offers = [make_offer(call, each) for each in ways]
+    if caller.header_values(IDEMPOTENCY_KEY) and dialect.answer_here is None:
+        await process.repeats.once(caller, key, body, lambda: carry_out(process, caller, call))
+    else:
+        await carry_out(process, caller, call)
+
+
+async def carry_out(process: GatewayProcess, caller: Caller, call: Call) -> None:
+    """Hold, send, relay and settle: from here on the call is made, and made once."""
     hold = await hold_for(process, call)
     caller.told = call_headers(call, hold)
     attempt = Attempt(process.ledger, call, hold)

@@ -161,3 +161,32 @@ class Route(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} at {self.provider}"
+
+
+class RepeatableCall(models.Model):
+    """A call that came with an Idempotency-Key, for a day (see repeats/). `name` and `request` are
+    digests of the key and of what was asked; `answer` is sealed, and empty where there is none to
+    be given again."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        ANSWERED = "answered"
+        OVER = "over"
+
+    organization = models.BigIntegerField()
+    key = models.BigIntegerField()
+    name = models.BinaryField(max_length=32)
+    request = models.BinaryField(max_length=32)
+    call_id = models.UUIDField()
+    process = models.UUIDField()
+    state = models.CharField(max_length=8, choices=State.choices, db_default=State.RUNNING)
+    answer = models.BinaryField(null=True)
+    made_at = models.DateTimeField(db_default=models.functions.Now())
+
+    class Meta:
+        db_table = "repeatable_call"
+        constraints = [models.UniqueConstraint(fields=["key", "name"], name="repeatable_call_once")]
+        indexes = [models.Index(fields=["made_at"], name="repeatable_call_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.call_id} ({self.state})"

@@ -34,6 +34,7 @@ from gateway.errors import GatewayError, NotFresh, ShuttingDown, TooManyWrongKey
 from gateway.lanes import Lanes
 from gateway.metrics import Meter
 from gateway.refusals import Refusals
+from gateway.repeats import Repeats
 from gateway.reporting import Report, Reporter
 from gateway.routing import Catalog
 from gateway.tracing import Tracing, open_tracing
@@ -110,6 +111,7 @@ class GatewayProcess:
             spool_root=configuration.data_folder / "spool",
             spool_max_bytes=configuration.spool_max_bytes,
         )
+        self.repeats = Repeats(configuration.conninfo, process=lambda: self.ledger.process.id)
         self.upstream = upstream or Upstream(allowed_networks=networks)
         self.meter = Meter(logs_calls=configuration.logs_calls)
         self.tracing = tracing or open_tracing(configuration.otlp_endpoint)
@@ -141,12 +143,14 @@ class GatewayProcess:
         await self.ledger.start()
         await self._follower.start()
         self._following = asyncio.create_task(self._follower.run(), name="follow the change log")
+        self.repeats.start()
         self.reporter.start()
         log.info("gateway process %s serves %d keys", self.ledger.process.id, len(self.keyring))
 
     async def stop(self) -> None:
         """Settle what is finished, give allowances back and let go. Calls have ended by now."""
         self.is_closing = True
+        await self.repeats.close()
         await self.ledger.close(timeout_seconds=SETTLE_SECONDS)
         await self._follower.close()
         if self._following is not None:

@@ -63,6 +63,8 @@ async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer)
     except Untranslatable as error:
         raise _settle_nonsense(attempt, read, str(error)) from None
     attempt.finish(Outcome.ANSWERED, metered=read.metered, upstream_id=read.upstream_id)
+    if caller.keep is not None:
+        await caller.keep(told)
     await caller.respond(200, _headers(caller, attempt, answer, b"application/json"), told)
 
 

@@ -13,6 +13,7 @@ from gateway.errors.foreign import (
 from gateway.errors.lookups import Conflict, NotFound, OfficeBusy
 from gateway.errors.quota import QuotaExplanation
 from gateway.errors.rendering import anthropic_body, error_headers, openai_body, openai_error
+from gateway.errors.repeats import RepeatDiffers, RepeatOver, RepeatRunning, RepeatsAway
 from gateway.errors.tree import (
     BadRequest,
     EncodedBody,
@@ -72,6 +73,10 @@ __all__ = [
     "QuotaExplanation",
     "QuotaRefused",
     "RateLimited",
+    "RepeatDiffers",
+    "RepeatOver",
+    "RepeatRunning",
+    "RepeatsAway",
     "RequestTimeout",
     "RouteSuspended",
     "ShuttingDown",

@@ -12,6 +12,7 @@
       EndpointUnsupported   404  no provider of this model has it
       MethodNotAllowed      405
       RequestTimeout        408  the request's body came too slowly
+      RepeatRunning, RepeatOver, RepeatDiffers   409, 409, 422  see repeats.py
       TooLarge              413
       EncodedBody           415  the request's body is compressed
       TooManyWrongKeys      429  a wrong key, after many from the same network address

@@ -40,6 +40,7 @@ UNWATCHED = {
     "adjustment": "facts, which the database lets nobody change",
     "settlement_conflict": "facts that were set aside",
     "rejected_event": "facts that were set aside",
+    "repeatable_call": "which call a repeated request led to, for a day",
     "dropped_day": "what retention did, proven by check_ledger",
     "refusal": "samples, computed from by nobody",
     "ledger_check": "findings of a task",
