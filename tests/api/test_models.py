@@ -45,6 +45,21 @@ def test_a_name_may_hold_slashes_and_dots(operators: Api) -> None:
     assert operators.delete(f"models/{name}").status == 204
 
 
+def test_a_model_has_aliases_and_a_last_day_with_a_successor(operators: Api, model: Model) -> None:
+    operators.post("models", {**FIELDS, "name": "gpt-5"})
+    changes = {
+        "aliases": ["gpt-4o-latest"],
+        "retires_at": "2099-01-01T00:00:00Z",
+        "successor": "gpt-5",
+    }
+    changed = operators.patch("models/gpt-4o", changes).body
+    assert {name: changed[name] for name in changes} == changes
+    taken = operators.patch("models/gpt-5", {"aliases": ["gpt-4o"]})
+    assert (taken.status, taken.error["field"]) == (400, "aliases")
+    missing = operators.patch("models/gpt-5", {"successor": "never"})
+    assert (missing.status, missing.error["field"]) == (400, "successor")
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

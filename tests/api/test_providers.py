@@ -75,6 +75,10 @@ def test_a_provider_is_changed_and_keeps_its_name(operators: Api, provider: Prov
     assert [each["name"] for each in operators.list_all("providers", enabled="false")] == ["openai"]
     assert operators.list_all("providers", enabled="true") == []
     assert operators.patch("providers/openai", {"name": "other"}).error["field"] == "name"
+    says = {"responses": True, "cap_field": "max_completion_tokens"}
+    told = operators.patch("providers/openai", says).body
+    assert {name: told[name] for name in says} == says
+    assert operators.patch("providers/openai", {"cap_field": ""}).body["cap_field"] == ""
     inner = operators.patch("providers/openai", {"base_url": "http://10.0.0.1/"})
     assert inner.error["field"] == "base_url"
 
