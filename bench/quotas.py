@@ -12,14 +12,13 @@ import contextlib
 import datetime
 import sys
 import tempfile
-import time
 import urllib.request
 from pathlib import Path
 
 from bench.__main__ import print_table
 from bench.machine import describe
 from bench.product import MODELS, Product, serve_product
-from bench.rounds import Sample, Side, Work, load, measure
+from bench.rounds import Sample, Side, Work, measure, run
 from local.provider.running import start_as_process
 
 MONTHLY = {"unit": "cost", "limit": "1000000.00", "window": "month"}
@@ -100,19 +99,16 @@ def side(product: Product, key: str) -> Side:
 
 
 def count_draws(product: Product, work: Work) -> float:
-    """Return draws for each call, after every key has had its first ones."""
+    """Return draws for each call, once keys have had their first ones."""
     with tempfile.NamedTemporaryFile("w", suffix=".keys") as file:
         keys = [key for name, key in product.keys.items() if name.startswith("key")]
         Path(file.name).write_text("\n".join(keys))
         mix = work._replace(keys=file.name, seconds=work.seconds * 3)
         everyone = Side("many", product.url, "", product.pid)
-        load(everyone, mix)
+        run(everyone, mix._replace(seconds=work.seconds * 10))
         before = read_draws(product)
-        started = time.monotonic()
-        sample = load(everyone, mix)
-        drawn = read_draws(product) - before
-    calls = sample.per_second * min(mix.seconds, time.monotonic() - started)
-    return drawn / calls
+        answered: int = run(everyone, mix)["answered"]
+    return (read_draws(product) - before) / answered
 
 
 def read_draws(product: Product) -> float:

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.machine import read_cpu_seconds
 
@@ -66,6 +66,19 @@ def measure(sides: Sequence[Side], work: Work, *, rounds: int) -> dict[str, Samp
 
 def load(side: Side, work: Work) -> Sample:
     """Load one side once. Raises RuntimeError for anything but what the work expects."""
+    before = read_both(side)
+    seen = run(side, work)
+    cpu, beside = (now - then for now, then in zip(read_both(side), before, strict=True))
+    answers = {**seen["refused"], "200": seen["answered"]}
+    calls = answers.pop(work.refused or "200", 0)
+    if any(answers.values()) or seen["broken"] or not calls:
+        raise RuntimeError(f"{side.name} did not answer every call as it should: {seen}")
+    per_second = calls / seen["seconds"]
+    return Sample(per_second, seen["p50_ms"] or 0.0, cpu / calls * 1e6, beside / calls * 1e6)
+
+
+def run(side: Side, work: Work) -> dict[str, Any]:
+    """Load one side once and return what the load saw."""
     model = side.prefix + work.model
     body = {"model": model, "messages": MESSAGES, "max_tokens": 256, "stream": work.stream}
     command = [sys.executable, "-m", "bench.load", side.url + side.path]
@@ -74,15 +87,8 @@ def load(side: Side, work: Work) -> Sample:
         f"--keys={work.keys}" if work.keys else f"--header=authorization: Bearer {side.key}"
     ]
     command += [f"--body={write_body(body)}"]
-    before = read_both(side)
-    seen = json.loads(subprocess.check_output(command, timeout=work.seconds + 120))
-    cpu, beside = (now - then for now, then in zip(read_both(side), before, strict=True))
-    answers = {**seen["refused"], "200": seen["answered"]}
-    calls = answers.pop(work.refused or "200", 0)
-    if any(answers.values()) or seen["broken"] or not calls:
-        raise RuntimeError(f"{side.name} did not answer every call as it should: {seen}")
-    per_second = calls / seen["seconds"]
-    return Sample(per_second, seen["p50_ms"] or 0.0, cpu / calls * 1e6, beside / calls * 1e6)
+    seen: dict[str, Any] = json.loads(subprocess.check_output(command, timeout=work.seconds + 120))
+    return seen
 
 
 def write_body(body: dict[str, object]) -> str:
