@@ -133,9 +133,8 @@ def _largest_cap_on(offer: Offer, room: Room) -> int | None:
 def call_headers(call: Call, hold: Hold) -> Headers:
     """Return what is told beside the answer: what is left of limits, and how short it became."""
     headers: Headers = []
-    if call.lane.shows_limits:
-        claims = [*hold.claims, *hold.rates]
-        headers += limit_headers(claims, protocol=call.protocol, now=call.at)
+    if call.lane.shown:
+        headers += limit_headers(call.lane.shown, [*hold.claims, *hold.rates], now=call.at)
     if call.cap is not None:
         headers.append((b"x-tollgate-output-cap", b"%d" % call.cap))
     return headers

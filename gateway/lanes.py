@@ -31,6 +31,7 @@ from gateway.errors import (
     NoRoute,
     RouteSuspended,
 )
+from gateway.limits import Shown, find_shown
 from gateway.passages import Pairs, Passage
 from gateway.routing import Catalog, ModelRecord, RouteRecord
 from gateway.upstream import Target, Timeouts
@@ -66,7 +67,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Bundle
     needs_price: bool
     is_strict: bool
-    shows_limits: bool
+    shown: Shown
     routes: tuple[LaneRoute, ...]
     notices: Pairs
     good_until: float
@@ -127,15 +128,16 @@ class Lanes:
         ends = [self._prices.changes_at(model.name, r.route.provider, after=now) for r in routes]
         if asked is not None and asked.retires_at is not None and not asked.is_retired(now):
             ends.append(asked.retires_at)
+        bundle = Bundle(terms.rules)
         return Lane(
             key=key,
             model=model,
             protocol=dialect.protocol,
             endpoint=dialect.endpoint,
-            bundle=Bundle(terms.rules),
+            bundle=bundle,
             needs_price=any(rule.is_drawn for rule in terms.rules if rule.unit == "cost"),
             is_strict=any(rule.is_strict for rule in terms.rules),
-            shows_limits=any(rule.is_drawn for rule in terms.rules if rule.unit != "cost"),
+            shown=find_shown(bundle.rules, protocol=dialect.protocol),
             routes=tuple(routes),
             notices=write_notices(asked, now),
             good_until=min([terms.until, *ends]),

@@ -6,41 +6,39 @@ process's last draw from the window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 
 from billing.ledger.allowances import Claim, Window
 from billing.ledger.windows import END
-from gateway.errors.limits import (
-    ANTHROPIC_NAMES,
-    OPENAI_NAMES,
-    Headers,
-    write_anthropic,
-    write_openai,
-)
+from billing.quotas import QuotaRule
+from gateway.errors.limits import ANTHROPIC, OPENAI, Headers, Names, write_limit
+
+Shown = Sequence[tuple[Names, int]]
 
 
-def limit_headers(claims: Iterable[Claim], *, protocol: str, now: float) -> Headers:
-    """Return the headers for what was held; `now` is in Unix seconds."""
-    is_anthropic = protocol == "anthropic"
-    names = ANTHROPIC_NAMES if is_anthropic else OPENAI_NAMES
-    write = write_anthropic if is_anthropic else write_openai
+def find_shown(rules: Sequence[QuotaRule], *, protocol: str) -> Shown:
+    """Return which headers tell of which of a bundle's rules, by their places."""
+    vendor = ANTHROPIC if protocol == "anthropic" else OPENAI
+    return [
+        (names, place)
+        for place, rule in enumerate(rules)
+        if rule.is_drawn
+        for names in vendor.get(rule.unit, ())
+    ]
+
+
+def limit_headers(shown: Shown, claims: Sequence[Claim], *, now: float) -> Headers:
+    """Return the headers for what was held of a bundle; `now` is in Unix seconds."""
+    tightest: dict[Names, tuple[int, Window]] = {}
+    for names, place in shown:
+        window, _ = claims[place]
+        left = window.left + window.amount - window.held - window.pending
+        known = tightest.get(names)
+        if known is None or left < known[0]:
+            tightest[names] = left, window
     headers: Headers = []
-    for name, (left, window) in _find_tightest(claims, names).items():
+    for names, (left, window) in tightest.items():
         resets_at = window.ends_at_unix if window.ends_at < END else None
-        headers += write(name, limit=window.limit or 0, left=left, resets_at=resets_at, now=now)
+        limit = window.limit or 0
+        headers += write_limit(names, limit=limit, left=max(left, 0), resets_at=resets_at, now=now)
     return headers
-
-
-def _find_tightest(
-    claims: Iterable[Claim], names: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[int, Window]]:
-    """Return by name the window with the least left, and how much that is."""
-    found: dict[str, tuple[int, Window]] = {}
-    for window, _ in claims:
-        if not window.rule.is_drawn:
-            continue
-        left = max(window.left + window.free, 0)
-        for name in names.get(window.rule.unit, ()):
-            if name not in found or left < found[name][0]:
-                found[name] = left, window
-    return found

@@ -61,6 +61,7 @@ class Window(Account):
     spent_until  time.monotonic(); until then what exceeds `left` is refused without asking
     recall       the limit was lowered: what lies idle goes back at once
     largest_need of the calls that drew here lately
+    low          below so much free it is filled up, if that brings much at once; 0 for never
     is_rate      it is counted in Redis (rates.py), not in PostgreSQL
     opened_at    an instant within it, which decides what the database takes for its period
     used, drawn, left, limit   as they were at the last draw, at `known_at` (Unix seconds)
@@ -83,6 +84,7 @@ class Window(Account):
     drawn: int = 0
     known_at: float = 0.0
     largest_need: int = 0
+    low: int = 0
 
     @property
     def is_observed(self) -> bool:
@@ -145,6 +147,15 @@ class Waiter:
     def give_up(self) -> None:
         """The call has waited long enough."""
         self.refuse(self.refusal or Unavailable("the database did not answer in time"))
+
+
+class Refill(Waiter):
+    """Nobody waits for this: windows are filled up before calls run out of them."""
+
+    __slots__ = ()
+
+    def leave(self) -> bool:
+        return False
 
 
 class Allowances:
@@ -210,6 +221,16 @@ class Allowances:
         finally:
             self.waiting -= 1
             timer.cancel()
+
+    def refill(self, claims: Sequence[Claim]) -> None:
+        """Have more drawn of these windows, while calls go on with what they have."""
+        windows = [w for w, need in claims if need > 0 and not w.is_concurrency]
+        for window in windows:
+            window.low = 0
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ended.set_result(None)
+        self.queue.append(Refill([(window, 0) for window in windows], ended))
+        self.wake.set()
 
     def all(self) -> list[Window]:
         return [*self.current.values(), *self.ended, *self.upcoming.values()]
@@ -291,6 +312,12 @@ def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
         time_zone=time_zone,
         limit=rule.limit,
     )
+
+
+def watch(window: Window, granted: int) -> None:
+    """After a draw that brought more than a call needs, see to the next one before it is empty."""
+    if granted:
+        window.low = granted // 2 if granted > 2 * window.largest_need else 0
 
 
 def end_of_next(window: Window) -> datetime:

@@ -26,6 +26,7 @@ class Bundle:
 
     stored   how many of them are in PostgreSQL
     ids      of these the numbers, as events have them
+    watched  the places of those that tell when all run low, for they run out together
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Bundle:
         "rules",
         "stored",
         "strict_tokens",
+        "watched",
         "windows",
     )
 
@@ -63,6 +65,11 @@ class Bundle:
             if rule.hold == "strict" and rule.unit.endswith("_tokens")
         ]
 
+        drawn = [n for n, r in enumerate(self.rules) if r.is_drawn and r.unit != "concurrency"]
+        in_postgres = [n for n in drawn if n < self.stored]
+        in_redis = [n for n in drawn if n >= self.stored]
+        self.watched = [*in_postgres[:1], *in_redis[:1]]
+
     def needs(self, figures: tuple[int, int, int, int, int]) -> list[int]:
         """Return what to hold of each window for a call that may use `figures` at most, or a part
         of that. Not even a call that uses nothing fits a limit of zero."""
@@ -84,6 +91,16 @@ class Bundle:
         """Return what an attempt that used `figures` comes to in each window."""
         places = (*figures, 0)
         return [places[place] for place in self._uses]
+
+    def amounts_held(
+        self, needs: Sequence[int], figures: tuple[int, int, int, int, int]
+    ) -> list[int]:
+        """Return what an attempt comes to of which nothing better is known than its holds."""
+        amounts = self.amounts(figures)
+        return [
+            need if need > 0 and place != NOTHING else amount
+            for need, place, amount in zip(needs, self._uses, amounts, strict=True)
+        ]
 
     def keep(self, windows: Sequence[Window], owner: Allowances) -> None:
         """Remember the windows, if the database knows them all."""

@@ -20,11 +20,13 @@ from billing.ledger import core
 from billing.ledger.allowances import (
     Allowances,
     Claim,
+    Refill,
     Unavailable,
     Waiter,
     Window,
     end_of_next,
     spent,
+    watch,
 )
 from billing.ledger.core import NOT_DRAWN, Want
 from billing.ledger.database import AWAY, Database
@@ -141,7 +143,7 @@ class DrawTask:
         windows = list(dict.fromkeys(window for some in claims for window, _ in some))
         if not windows:
             return batch
-        if _has_enough(claims):
+        if _has_enough(batch, claims):
             return self._conclude_rates(batch, {}, windows)
         places = {window: position for position, window in enumerate(windows)}
         limited = [(waiter, some) for waiter, some in zip(batch, claims, strict=True) if some]
@@ -184,7 +186,7 @@ class DrawTask:
         drawn_from = {window for some in claims for window, _ in some}
         ordered = sorted(drawn_from, key=lambda window: window.window)
         refused_by = [0] * len(batch)
-        if not _has_enough(claims):
+        if not _has_enough(batch, claims):
             refused_by = await self._draw(connection, ordered, claims)
         for waiter, position in zip(batch, refused_by, strict=True):
             self._conclude(waiter, ordered[position - 1] if position else None)
@@ -305,6 +307,7 @@ class DrawTask:
             window.limit = limits[i]
             limit = core.UNLIMITED if limits[i] is None else limits[i]
             window.left = max(limit - window.used - window.drawn, 0)
+            watch(window, granted[i])
         refused: list[int] = refused_by
         return refused
 
@@ -371,13 +374,15 @@ def _wish(window: Window, need: int) -> int:
     """Say how much to draw if there is plenty: the first time the need, then much more."""
     window.largest_need = max(need, window.largest_need)
     is_first = window.granted == 0
-    return need if is_first or window.rule.unit == "concurrency" else need * GROWTH
+    return need if is_first or window.is_concurrency else (need or window.largest_need) * GROWTH
 
 
-def _has_enough(waiters: Sequence[list[Claim]]) -> bool:
+def _has_enough(batch: Sequence[Waiter], claims: Sequence[list[Claim]]) -> bool:
     """Say whether what is free covers all of these claims: then nothing has to be drawn."""
+    if any(isinstance(waiter, Refill) for waiter in batch):
+        return False
     needed: dict[Window, int] = {}
-    for claims in waiters:
-        for window, need in claims:
+    for some in claims:
+        for window, need in some:
             needed[window] = needed.get(window, 0) + need
     return all(window.free >= amount for window, amount in needed.items())

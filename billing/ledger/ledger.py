@@ -61,7 +61,7 @@ _encode = msgspec.json.Encoder().encode
 class Hold:
     """What an attempt may use, taken from the allowances of one process. Ends once.
 
-    `claims` and `needs` are on windows in PostgreSQL, `rates` on those in Redis.
+    `claims` are on windows in PostgreSQL, `rates` on those in Redis, `needs` on both in this order.
     """
 
     __slots__ = ("attempt", "bundle", "claims", "is_open", "needs", "process", "rates", "windows")
@@ -74,7 +74,7 @@ class Hold:
         stored = bundle.stored
         self.claims = claims[:stored]
         self.rates = claims[stored:]
-        self.needs = needs[:stored]
+        self.needs = needs
         # As the event has them; they are those of this moment, whatever the bundle turns to.
         self.windows = bundle.ids
         self.attempt = ""
@@ -119,6 +119,10 @@ class Ledger:
         if not allowances.take(bundle, claims):
             await allowances.wait(claims)
             bundle.keep(windows, allowances)
+        for place in bundle.watched:
+            window = windows[place]
+            if window.low > window.amount - window.held - window.pending:
+                allowances.refill(claims)
         process.open_holds += 1
         return Hold(process, bundle, needs, claims)
 
@@ -151,12 +155,12 @@ class Ledger:
         self._close(hold)
         process.finished += 1
         event.process_seq = process.finished
-        rates = self._fill(hold, event)
+        amounts = self._fill(hold, event)
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
         core.use(hold.claims, event.window_amounts)
-        if rates:
-            self._use_rates(hold, rates)
+        if hold.rates:
+            self._use_rates(hold, amounts[hold.bundle.stored :])
         now, over = time.monotonic(), event if _is_over(hold, event) else None
         process.settler.add(
             Finished(event.id, payload, hold.claims, event.window_amounts, now, over)
@@ -255,17 +259,17 @@ class Ledger:
 
     def _fill(self, hold: Hold, event: UsageEvent) -> list[int]:
         """Say in the event which windows it is held in, and what it comes to in each: its hold
-        where nothing better is known. Returns what it comes to in rates."""
+        where nothing better is known. Returns that for all windows, of rates too."""
+        bundle = hold.bundle
         event.process = hold.process.id
         event.windows = hold.windows
-        event.window_holds = hold.needs
-        amounts = hold.bundle.amounts(event.figures())
-        stored = hold.bundle.stored
-        event.window_amounts = amounts[:stored]
+        event.window_holds = hold.needs[: bundle.stored]
         if event.usage_source is UsageSource.HELD:
-            event.window_amounts = _as_held(hold.claims, event.window_amounts)
-            return _as_held(hold.rates, amounts[stored:])
-        return amounts[stored:]
+            amounts = bundle.amounts_held(hold.needs, event.figures())
+        else:
+            amounts = bundle.amounts(event.figures())
+        event.window_amounts = amounts[: bundle.stored]
+        return amounts
 
     def _use_rates(self, hold: Hold, amounts: Sequence[int]) -> None:
         """End the claims on rates at once: nothing of theirs waits for a settlement."""
@@ -294,15 +298,6 @@ def _stand(window: Window, row: tuple[Any, ...] | None, now: float) -> Standing:
     starts_at, ends_at, limit, used, drawn = row
     held = max(drawn - max(window.free, 0), 0)
     return Standing(window.rule, starts_at, ends_at, limit, used, held, now)
-
-
-def _as_held(claims: Sequence[Claim], amounts: Sequence[int]) -> list[int]:
-    """Return the holds where there are any; nothing in a number of calls at once, in which only
-    the running ones count."""
-    return [
-        need if need != core.NOT_DRAWN and not window.is_concurrency else amount
-        for (window, need), amount in zip(claims, amounts, strict=True)
-    ]
 
 
 def _is_over(hold: Hold, event: UsageEvent) -> bool:

@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from billing.ledger import core
-from billing.ledger.allowances import Standing, Window
+from billing.ledger.allowances import Standing, Window, watch
 from billing.ledger.core import UNLIMITED, Want, WindowState, decide_draws
 
 log = logging.getLogger(__name__)
@@ -200,6 +200,7 @@ class Rates:
         for window, grant, total in zip(windows, granted, drawn, strict=True):
             core.credit(window, window.granted + grant)
             _learn(window, window.rule.limit, total)
+            watch(window, grant)
         return [position - 1 if position else None for position in refused]
 
     def _share(

@@ -6,56 +6,75 @@ OpenAI has one name for tokens; Anthropic's `tokens` are those of whichever limi
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
 
-# The names of a unit after `x-ratelimit-limit-`, and after `anthropic-ratelimit-`.
-OPENAI_NAMES: dict[str, tuple[str, ...]] = {
-    "requests": ("requests",),
-    "input_tokens": ("tokens",),
-    "output_tokens": ("tokens",),
-    "total_tokens": ("tokens",),
+
+class Names(NamedTuple):
+    """The three headers of one limit, for one vendor's clients."""
+
+    limit: bytes
+    remaining: bytes
+    reset: bytes
+
+
+def _openai(kind: str) -> Names:
+    return Names(*(f"x-ratelimit-{part}-{kind}".encode() for part in Names._fields))
+
+
+def _anthropic(kind: str) -> Names:
+    return Names(*(f"anthropic-ratelimit-{kind}-{part}".encode() for part in Names._fields))
+
+
+# The headers that tell of a unit.
+OPENAI: dict[str, tuple[Names, ...]] = {
+    "requests": (_openai("requests"),),
+    **dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), (_openai("tokens"),)),
 }
-ANTHROPIC_NAMES: dict[str, tuple[str, ...]] = {
-    "requests": ("requests",),
-    "input_tokens": ("tokens", "input-tokens"),
-    "output_tokens": ("tokens", "output-tokens"),
-    "total_tokens": ("tokens",),
+ANTHROPIC: dict[str, tuple[Names, ...]] = {
+    "requests": (_anthropic("requests"),),
+    "input_tokens": (_anthropic("tokens"), _anthropic("input-tokens")),
+    "output_tokens": (_anthropic("tokens"), _anthropic("output-tokens")),
+    "total_tokens": (_anthropic("tokens"),),
 }
 
 
-def write_openai(
-    name: str, *, limit: int, left: int, resets_at: float | None, now: float
+def write_limit(
+    names: Names, *, limit: int, left: int, resets_at: float | None, now: float
 ) -> Headers:
-    """Write one limit; times are Unix seconds, and None where the window never ends."""
-    headers = [
-        (f"x-ratelimit-limit-{name}".encode(), b"%d" % limit),
-        (f"x-ratelimit-remaining-{name}".encode(), b"%d" % left),
-    ]
+    """Write one limit; times are Unix seconds, and None where the window never ends.
+
+    OpenAI's clients are told how long it takes until the reset, Anthropic's at which moment it is.
+    """
+    headers = [(names.limit, b"%d" % limit), (names.remaining, b"%d" % left)]
     if resets_at is not None:
-        reset = write_duration(max(resets_at - now, 0.0)).encode()
-        headers.append((f"x-ratelimit-reset-{name}".encode(), reset))
+        is_anthropic = names.reset.startswith(b"anthropic")
+        reset = _moment(resets_at) if is_anthropic else _duration(resets_at - now)
+        headers.append((names.reset, reset))
     return headers
 
 
-def write_anthropic(
-    name: str, *, limit: int, left: int, resets_at: float | None, now: float
-) -> Headers:
-    """The same in Anthropic's way, which names the moment and not the time until then."""
-    headers = [
-        (f"anthropic-ratelimit-{name}-limit".encode(), b"%d" % limit),
-        (f"anthropic-ratelimit-{name}-remaining".encode(), b"%d" % left),
-    ]
-    if resets_at is not None:
-        moment = datetime.fromtimestamp(resets_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        headers.append((f"anthropic-ratelimit-{name}-reset".encode(), moment.encode()))
-    return headers
+def _duration(seconds: float) -> bytes:
+    # Many calls of one second are told the same.
+    return _whole_duration(int(seconds)) if seconds >= 1 else write_duration(seconds).encode()
+
+
+@lru_cache(maxsize=1024)
+def _whole_duration(seconds: int) -> bytes:
+    return write_duration(seconds).encode()
+
+
+@lru_cache(maxsize=1024)
+def _moment(at: float) -> bytes:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
 def write_duration(seconds: float) -> str:
     """Write a time as OpenAI does, which is Go's way: 12ms, 1s, 6m0s, 1h0m0s."""
     if seconds < 1:
-        return f"{int(seconds * 1000)}ms"
+        return f"{int(max(seconds, 0) * 1000)}ms"
     whole = int(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours:

@@ -11,12 +11,7 @@ import math
 import msgspec
 
 from accounts.keys import hide
-from gateway.errors.limits import (
-    ANTHROPIC_NAMES,
-    OPENAI_NAMES,
-    write_anthropic,
-    write_openai,
-)
+from gateway.errors.limits import ANTHROPIC, OPENAI, write_limit
 from gateway.errors.quota import QuotaExplanation, describe
 from gateway.errors.tree import GatewayError
 
@@ -96,9 +91,9 @@ def _limit_headers(
     now = 0.0 if resets_at is None else resets_at - (reset_seconds or 0.0)
     return [
         header
-        for names, write in ((OPENAI_NAMES, write_openai), (ANTHROPIC_NAMES, write_anthropic))
-        for name in names.get(quota.unit, ())
-        for header in write(name, limit=quota.limit, left=left, resets_at=resets_at, now=now)
+        for vendor in (OPENAI, ANTHROPIC)
+        for names in vendor.get(quota.unit, ())
+        for header in write_limit(names, limit=quota.limit, left=left, resets_at=resets_at, now=now)
     ]
 
 

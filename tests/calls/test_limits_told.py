@@ -14,7 +14,7 @@ from billing.ledger.allowances import Allowances, Claim
 from billing.ledger.bundles import Bundle
 from billing.quotas import QuotaRule
 from gateway.errors.limits import write_duration
-from gateway.limits import limit_headers
+from gateway.limits import find_shown, limit_headers
 from tests.calls.serving import Served, in_django, until
 from tests.calls.world import CENT, World, chat
 
@@ -155,13 +155,10 @@ def test_times_are_written_as_openai_does(seconds: float, written: str) -> None:
 
 
 def test_anthropics_callers_are_told_in_anthropics_way() -> None:
-    found = dict(
-        limit_headers(
-            [held("requests", 100, 40), held("input_tokens", 1000, 30), held("total_tokens", 9, 7)],
-            protocol="anthropic",
-            now=NOON.timestamp(),
-        )
-    )
+    left = {"requests": (100, 40), "input_tokens": (1000, 30), "total_tokens": (9, 7)}
+    claims = [held(unit, *figures) for unit, figures in left.items()]
+    shown = find_shown([window.rule for window, _ in claims], protocol="anthropic")
+    found = dict(limit_headers(shown, claims, now=NOON.timestamp()))
     reset = b"2026-06-11T00:00:00Z"
     assert found == {
         b"anthropic-ratelimit-requests-limit": b"100",

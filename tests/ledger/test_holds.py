@@ -205,3 +205,30 @@ async def test_the_sql_draws_as_its_model_does(
     model = decide_draws(states, spare, waiters, processes=processes)
     refused = [0 if position is None else position + 1 for position in model.refused_by]
     assert await cursor.fetchone() == (model.granted, refused)
+
+
+async def test_a_busy_window_is_filled_up_before_calls_have_to_wait(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, 10**9)
+    for _ in range(2):  # The first draw brings the need, the second one much more.
+        await spend(ledger, rule, held=10, used=10)
+    waits = ledger.process.allowances.waits
+    for _ in range(300):
+        await spend(ledger, rule, held=10, used=10)
+        await asyncio.sleep(0.001)
+    assert ledger.process.allowances.waits == waits
+    assert ledger.process.draws.draws < 20
+
+
+async def test_windows_that_are_used_together_are_filled_up_together(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rules = [await make_rule(aconn, 10**9, scope_id=n) for n in range(3)]
+    await spend(ledger, rules[1], held=1, used=1)
+    for _ in range(200):
+        claim = await hold(ledger, *((rule, 10) for rule in rules))
+        event = sent_event(10)
+        ledger.send(claim, event)
+        ledger.finish(claim, answer(event, 10))
+    assert ledger.process.draws.draws < 10
