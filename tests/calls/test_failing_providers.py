@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Start = Callable[[], Awaitable[Served]]
 
 OPERATORS = (OPERATOR_ORGANIZATION, OPERATOR_TEAM, "proj_operator", CREDENTIAL, "credit", "billing")
-MILLISECONDS = {"first_byte_timeout_ms": 300, "idle_timeout_ms": 300}
+SHORT = {"first_byte_timeout_ms": 2_000, "idle_timeout_ms": 2_000}
 
 
 class Told(NamedTuple):
@@ -110,10 +110,10 @@ def name_cost(event: dict[str, Any]) -> str:
     return "seen" if event["cost_ticks"] else "nothing"
 
 
-async def make(world: World, models: Iterable[str]) -> None:
+async def make(world: World, models: Iterable[str], **route: int) -> None:
     def add() -> None:
         for model in models:
-            world.add_model(model, route=MILLISECONDS)
+            world.add_model(model, route=route)
         world.add_quota(10**12)
 
     await in_django(add)
@@ -133,7 +133,7 @@ async def test_a_refusal_keeps_its_class_unless_it_is_about_the_operator_and_cos
 async def test_no_answer_at_all_is_a_plain_502_or_504_and_stays_at_its_hold(
     world: World, start: Start, aconn: Connection, provider: RunningProvider, stream: bool
 ) -> None:
-    await make(world, NO_ANSWERS)
+    await make(world, NO_ANSWERS, **SHORT)
     served = await start()
     assert await tell(served, aconn, NO_ANSWERS, stream=stream) == NO_ANSWERS
     await check_books(served, aconn, provider)
@@ -142,7 +142,7 @@ async def test_no_answer_at_all_is_a_plain_502_or_504_and_stays_at_its_hold(
 async def test_half_of_an_answer_in_one_piece_is_none(
     world: World, start: Start, aconn: Connection, provider: RunningProvider
 ) -> None:
-    await make(world, HALF_ANSWERS)
+    await make(world, HALF_ANSWERS, **SHORT)
     served = await start()
     assert await tell(served, aconn, HALF_ANSWERS, stream=False) == HALF_ANSWERS
     await check_books(served, aconn, provider)
@@ -151,7 +151,7 @@ async def test_half_of_an_answer_in_one_piece_is_none(
 async def test_a_stream_that_breaks_off_says_so_and_costs_what_was_seen(
     world: World, start: Start, aconn: Connection, provider: RunningProvider
 ) -> None:
-    await make(world, HALF_STREAMS)
+    await make(world, HALF_STREAMS, **SHORT)
     served = await start()
     found = {}
     for model in HALF_STREAMS:
