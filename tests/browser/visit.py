@@ -51,7 +51,7 @@ class Visit:
             self.page.locator(f"[name={name}]").fill(value)
 
     def see(self, text: str) -> Locator:
-        found = self.page.get_by_text(text).first
+        found = self.page.get_by_role("main").get_by_text(text).first
         expect(found).to_be_visible(timeout=SECONDS * 1000)
         return found
 
