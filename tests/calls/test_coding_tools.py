@@ -42,8 +42,11 @@ async def test_a_request_of_a_coding_tool_is_answered_by_every_kind_of_provider(
     await in_django(add_kinds, world, "claude-sonnet-4-5")
     served = await start()
     for model in KINDS.values():
+        headers = dict(sent["headers"])
+        if "idempotency-key" in headers:  # One key is for one call.
+            headers["idempotency-key"] += f"-{model}"
         answer = await served.client.post(
-            sent["path"], json={"model": model, **sent["body"]}, headers=sent["headers"]
+            sent["path"], json={"model": model, **sent["body"]}, headers=headers
         )
         assert answer.status_code == 200, (model, answer.text)
         endpoint = sent["path"].removeprefix("/v1/").partition("?")[0]
