@@ -7,7 +7,7 @@ words.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -31,6 +31,29 @@ _text = msgspec.json.Decoder(str)
 def no_answer(body: bytes) -> Answer:
     """Return what stands for a body that is no answer at all."""
     return Answer(is_answer=False, upstream_id=NO_ID, metered=MISSING, output_bytes=len(body))
+
+
+def read_members(
+    body: bytes,
+    decoder: msgspec.json.Decoder[Any],
+    *,
+    content: str,
+    read_usage: Callable[[Raw], Metered],
+) -> Answer:
+    """Read the body of a 200. `is_answer` is false for garbage, HTML and an error object.
+
+    `decoder` gives the members as Raw: id, usage, error, and under the name `content` the output.
+    """
+    try:
+        read = decoder.decode(body)
+    except UNREADABLE:
+        return no_answer(body)
+    return Answer(
+        is_answer=not is_truthy(read.error),
+        upstream_id=read_id(read.id),
+        metered=read_usage(read.usage),
+        output_bytes=len(getattr(read, content)),
+    )
 
 
 def read_counts(

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.protocols.answer import Count, is_truthy, meter, no_answer, read_counts, read_id
-from gateway.protocols.body import ABSENT, UNREADABLE
+from gateway.protocols.answer import (
+    Count,
+    meter,
+    read_counts,
+    read_members,
+)
+from gateway.protocols.body import ABSENT
 from gateway.protocols.form import Answer, Metered
 from gateway.protocols.usage import Contradiction, Counts
 
@@ -48,16 +53,11 @@ _NO_DETAILS = _OutputDetails()
 
 def read_answer(body: bytes) -> Answer:
     """Read the body of a 200. `is_answer` is false for garbage, HTML and an error object."""
-    try:
-        read = _answer.decode(body)
-    except UNREADABLE:
-        return no_answer(body)
-    return Answer(
-        is_answer=not is_truthy(read.error),
-        upstream_id=read_id(read.id),
-        metered=read_counts(read.usage, usage_decoder, count),
-        output_bytes=len(read.content),
-    )
+    return read_members(body, _answer, content="content", read_usage=_read_usage)
+
+
+def _read_usage(raw: Raw) -> Metered:
+    return read_counts(raw, usage_decoder, count)
 
 
 def count(said: Usage) -> Counts:

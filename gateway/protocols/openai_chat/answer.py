@@ -7,11 +7,9 @@ import msgspec
 from gateway.protocols.answer import (
     Count,
     clean_id,
-    is_truthy,
     meter,
-    no_answer,
     read_counts,
-    read_id,
+    read_members,
 )
 from gateway.protocols.body import ABSENT, UNREADABLE
 from gateway.protocols.form import Answer, Metered
@@ -74,25 +72,12 @@ def read_answer(body: bytes) -> Answer:
     try:
         usual = _usual_answer.decode(body)
     except UNREADABLE:
-        return _read_any_answer(body)
+        return read_members(body, _answer, content="choices", read_usage=read_usage)
     return Answer(
         is_answer=True,
         upstream_id=clean_id(usual.id),
         metered=meter(_count, usual.usage),
         output_bytes=len(usual.choices),
-    )
-
-
-def _read_any_answer(body: bytes) -> Answer:
-    try:
-        read = _answer.decode(body)
-    except UNREADABLE:
-        return no_answer(body)
-    return Answer(
-        is_answer=not is_truthy(read.error),
-        upstream_id=read_id(read.id),
-        metered=read_usage(read.usage),
-        output_bytes=len(read.choices),
     )
 
 

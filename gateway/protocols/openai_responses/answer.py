@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.protocols.answer import Count, is_truthy, no_answer, read_counts, read_id
-from gateway.protocols.body import ABSENT, UNREADABLE
+from gateway.protocols.answer import Count, read_counts, read_members
+from gateway.protocols.body import ABSENT
 from gateway.protocols.form import Answer, Metered
 from gateway.protocols.usage import Counts
 
@@ -45,16 +45,7 @@ _NO_OUTPUT_DETAILS = _OutputDetails()
 
 def read_answer(body: bytes) -> Answer:
     """Read the body of a 200. `is_answer` is false for garbage, HTML and a response that failed."""
-    try:
-        read = _answer.decode(body)
-    except UNREADABLE:
-        return no_answer(body)
-    return Answer(
-        is_answer=not is_truthy(read.error),
-        upstream_id=read_id(read.id),
-        metered=read_usage(read.usage),
-        output_bytes=len(read.output),
-    )
+    return read_members(body, _answer, content="output", read_usage=read_usage)
 
 
 def read_usage(raw: Raw) -> Metered:
