@@ -11,11 +11,12 @@ from __future__ import annotations
 import time
 
 from accounts.keyring import KeyRecord
+from gateway.beside import LARGE_BYTES, beside
 from gateway.caller import IDEMPOTENCY_KEY, Caller
 from gateway.calls import Attempt, Call
 from gateway.dialects import Dialect
 from gateway.errors import EndpointUnsupported, PermissionDenied
-from gateway.holding import call_headers, hold_for, make_offer
+from gateway.holding import call_headers, hold_for, make_offers
 from gateway.process import GatewayProcess
 from gateway.relaying import relay
 from gateway.sending import send
@@ -35,7 +36,9 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     if received - started > BODY_SECONDS:
         process.check()
         key = process.authenticate(caller)
-    request = dialect.read_request(body)
+    is_large = len(body) >= LARGE_BYTES
+    read = dialect.read_request
+    request = await beside(read, body) if is_large else read(body)
     caller.model = request.model
     tags = caller.tags()
     at = time.time()
@@ -44,11 +47,13 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     except EndpointUnsupported:
         if dialect.answer_here is None:
             raise
-        await caller.respond_json(dialect.answer_here(request))
+        answer_here = dialect.answer_here
+        answer = await beside(answer_here, request) if is_large else answer_here(request)
+        await caller.respond_json(answer)
         return
     call = Call(caller.call_id, lane, request, at, started, received, tags=tags)
     ways = process.circuits.arrange(lane.choose(process.catalog), now=started)
-    call.offers = [make_offer(call, each) for each in ways]
+    call.offers = await beside(make_offers, call, ways) if is_large else make_offers(call, ways)
     if caller.header_values(IDEMPOTENCY_KEY) and dialect.answer_here is None:
         await process.repeats.once(caller, key, body, lambda: carry_out(process, caller, call))
     else:

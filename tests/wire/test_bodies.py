@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import BadRequest
-from gateway.protocols.body import MAX_COMMAS, check_unchecked, decode_members, encode_members
+from gateway.protocols.body import MAX_ELEMENTS, check_unchecked, decode_members, encode_members
 from tests.wire.making import compact
 
 BROKEN = [
@@ -119,10 +119,23 @@ def test_a_name_that_imitates_a_known_one_is_refused(name: str) -> None:
         check_unchecked(decode_members(compact({name: 1})), checked=frozenset(), known=known)
 
 
-def test_a_huge_body_of_tiny_elements_is_refused_before_it_is_built() -> None:
-    with pytest.raises(BadRequest, match="too many elements"):
-        decode_members(b'{"a":[' + b"0," * (MAX_COMMAS + 1) + b"0]}")
+CROWDED = {
+    "numbers": b"0," * (MAX_ELEMENTS + 1) + b"0",
+    "objects": b"{}," * MAX_ELEMENTS + b"{}",
+    "lists within lists": b"[[[[[[[[[]]]]]]]]]," * (MAX_ELEMENTS // 9) + b"[]",
+    "texts": b'"",' * (MAX_ELEMENTS + 1) + b'""',
+    "texts that hide quotes": b'"\\\\","\\"",' * (MAX_ELEMENTS // 2 + 1) + b'""',
+}
 
 
-def test_a_huge_body_of_one_text_passes() -> None:
-    assert len(decode_members(compact({"a": "x" * 3 * MAX_COMMAS}))["a"]) > 3 * MAX_COMMAS
+@pytest.mark.parametrize("kind", CROWDED)
+def test_a_huge_body_of_tiny_elements_is_refused_before_it_is_built(kind: str) -> None:
+    with pytest.raises(BadRequest, match="more than 100,000 elements") as caught:
+        decode_members(b'{"a":[' + CROWDED[kind] + b"]}")
+    assert caught.value.code == "too_many_elements"
+
+
+@pytest.mark.parametrize("text", ["x", ",", "{", "[,", '",', "\\,", '\\",[{'])
+def test_a_huge_body_of_one_text_passes(text: str) -> None:
+    body = compact({"a": text * 3 * MAX_ELEMENTS})
+    assert bytes(decode_members(body)["a"]) == body[5:-1]

@@ -9,6 +9,7 @@ import msgspec
 from gateway.errors import BadRequest
 from gateway.protocols.body import (
     ABSENT,
+    MAX_NUMBERS,
     Members,
     check_unchecked,
     decode_as,
@@ -63,7 +64,7 @@ def read_request(body: bytes) -> CompletionRequest:
 
     Of `best_of` answers all are billed, whichever are shown.
     """
-    members = decode_members(body)
+    members = decode_members(body, max_elements=MAX_NUMBERS)
     read = decode_as(_body, body)
     check_model_name(read.model)
     if not members.keys() <= _CHECKED:

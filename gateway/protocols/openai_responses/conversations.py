@@ -14,6 +14,7 @@ import msgspec
 from gateway.errors import BadRequest
 from gateway.protocols.body import decode_as, encode_members
 from gateway.protocols.conversation import (
+    Asked,
     Choice,
     Conversation,
     File,
@@ -139,7 +140,7 @@ def _read_input(asked: _Asked) -> tuple[tuple[str, ...], tuple[Turn, ...]]:
     if isinstance(items, str):
         items = [_Item(role="user", content=items)]
     system = [asked.instructions] if asked.instructions else []
-    turns: list[Turn] = []
+    sides: list[tuple[Role, list[Asked]]] = []
     for at, item in enumerate(items):
         field = f"input[{at}]"
         if item.type == "message" and item.role in {"system", "developer"}:
@@ -147,11 +148,11 @@ def _read_input(asked: _Asked) -> tuple[tuple[str, ...], tuple[Turn, ...]]:
             system += [part.text for part in parts if isinstance(part, Text)]
             continue
         turn = _read_item(item, field)
-        if turn is not None and turns and turns[-1].role is turn.role:
-            turns[-1] = Turn(turn.role, turns[-1].parts + turn.parts)
+        if turn is not None and sides and sides[-1][0] is turn.role:
+            sides[-1][1].extend(turn.parts)
         elif turn is not None:
-            turns.append(turn)
-    return tuple(system), tuple(turns)
+            sides.append((turn.role, list(turn.parts)))
+    return tuple(system), tuple(Turn(role, tuple(parts)) for role, parts in sides)
 
 
 def _read_item(item: _Item, field: str) -> Turn | None:
