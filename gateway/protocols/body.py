@@ -45,10 +45,10 @@ def decode_members(body: bytes, *, max_elements: int = MAX_ELEMENTS) -> Members:
     """Return the top-level members as they were written; raise BadRequest for anything else."""
     if not body.isascii():
         _check_utf8(body)
+    members = decode_as(_members, body)
     if len(body) > 2 * max_elements and _has_more_elements(body, max_elements):
         message = f"The request body has more than {max_elements:,} elements."
         raise BadRequest(message, code="too_many_elements")
-    members = decode_as(_members, body)
     if len(members) > MAX_MEMBERS:
         raise BadRequest("The request body has too many fields.", code="invalid_json")
     # `{`, and for each member two quotes, a colon and a comma or `}`: nothing is left over for a
