@@ -62,7 +62,7 @@ def forwarded(dialect: Dialect) -> Endpoint:
 
 async def list_models(process: GatewayProcess, caller: Caller) -> None:
     key = identify(process, caller)
-    await caller.respond_json(endpoints.list_models(key, process.catalog))
+    await caller.respond_json(endpoints.list_models(key, process.catalog, caller.query))
 
 
 async def show_model(process: GatewayProcess, caller: Caller) -> None:

@@ -80,6 +80,7 @@ def _anthropic(path: str, read_answer: Callable[[bytes], Answer], stream: Any) -
         anthropic_messages.write_headers,
         read_answer,
         stream,
+        anthropic_messages.QUERIES,
     )
 
 

@@ -66,12 +66,15 @@ class Written(NamedTuple):
 
 
 class Passage(Protocol):
-    """`path` is below the provider's base URL, `forwards` what of a caller's headers goes on."""
+    """`path` is below the provider's base URL, `forwards` what of a caller's headers goes on,
+    `queries` what of the query of its address, as `name=value`."""
 
     @property
     def path(self) -> str: ...
     @property
     def forwards(self) -> frozenset[bytes]: ...
+    @property
+    def queries(self) -> frozenset[bytes]: ...
 
     def authorize(self, credential: str) -> Pairs:
         """The headers that every request carries."""
@@ -99,6 +102,7 @@ class Speech(NamedTuple):
     write_headers: Callable[[Mapping[bytes, bytes], int], Pairs]
     read_answer: Callable[[bytes], Answer]
     stream: Callable[..., EventStream] | None
+    queries: frozenset[bytes] = frozenset()
 
 
 class Passing(NamedTuple):
@@ -114,6 +118,10 @@ class Passing(NamedTuple):
     @property
     def forwards(self) -> frozenset[bytes]:
         return self.speech.forwards
+
+    @property
+    def queries(self) -> frozenset[bytes]:
+        return self.speech.queries
 
     def authorize(self, credential: str) -> Pairs:
         return self.speech.authorize(credential)
@@ -157,7 +165,7 @@ class ProvidersSide(NamedTuple):
 class Translating(NamedTuple):
     """Both sides speak differently: everything goes through the one form.
 
-    None of the caller's headers goes on, for they are said in its own dialect.
+    None of the caller's headers goes on, nor of its query, for they are said in its own dialect.
     """
 
     caller: CallersSide
@@ -169,6 +177,10 @@ class Translating(NamedTuple):
 
     @property
     def forwards(self) -> frozenset[bytes]:
+        return frozenset()
+
+    @property
+    def queries(self) -> frozenset[bytes]:
         return frozenset()
 
     def authorize(self, credential: str) -> Pairs:

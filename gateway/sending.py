@@ -89,8 +89,11 @@ async def _ask(
 def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> UpstreamAnswer:
     """Prepare the request; a caller that leaves before the head ends it, if it is a stream's."""
     call, offer = attempt.call, attempt.offer
+    target = offer.way.streamed if call.request.stream else offer.way.whole
+    if caller.query and (kept := offer.way.passage.queries & set(caller.query.split(b"&"))):
+        target = target.asking(b"&".join(sorted(kept)))
     answer = process.upstream.open(
-        offer.way.streamed if call.request.stream else offer.way.whole,
+        target,
         request_id=attempt.event.id,
         headers=_forward_headers(caller, attempt),
         body=offer.body,

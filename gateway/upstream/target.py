@@ -27,10 +27,19 @@ class Target:
     def __init__(self, url: str, headers: Pairs = ()) -> None:
         self._text = url
         self._headers = headers
+        self._asking: dict[bytes, Target] = {}
 
     @cached_property
     def url(self) -> httpx2.URL:
         return httpx2.URL(self._text)
+
+    def asking(self, query: bytes) -> Target:
+        """Return the same with a query, which is one of few."""
+        found = self._asking.get(query)
+        if found is None:
+            url = f"{self._text}?{query.decode()}"
+            found = self._asking[query] = Target(url, self._headers)
+        return found
 
     @cached_property
     def origin(self) -> tuple[str, bytes]:

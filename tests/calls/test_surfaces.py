@@ -236,6 +236,24 @@ async def test_a_providers_own_headers_go_with_its_own_protocol_only(
     assert sent_body["messages"][0]["content"] == [{"type": "text", "text": QUESTION}]
 
 
+async def test_a_query_goes_on_where_the_provider_knows_it_and_nowhere_else(
+    world: World, start: Any, provider: RunningProvider
+) -> None:
+    await in_django(add_kinds, world, "demo-echo")
+    served = await start()
+    odd = "a=1&key=tg_secret&beta=true&beta=true&beta=false&%0d%0ax:%20y=z&&="
+    for query, passed in (("beta=true", "beta=true"), (odd, "beta=true"), ("beta=1", ""), ("", "")):
+        for model in KINDS.values():
+            body = ask("messages", model, max_tokens=9)
+            answer = await served.client.post(f"/v1/messages?{query}", json=body)
+            seen = msgspec.json.decode(read_text("messages", answer.json()))
+            assert seen["query"] == (passed if model == "of-anthropic" else ""), query
+            said = await served.client.post(
+                f"/v1/chat/completions?{query}", json=ask("chat.completions", model)
+            )
+            assert not msgspec.json.decode(read_text("chat.completions", said.json()))["query"]
+
+
 async def test_the_cap_goes_under_the_name_that_the_provider_takes(
     world: World, start: Any
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
+from anthropic import Anthropic, AsyncAnthropic, BadRequestError
 
 from tests.sdk.conftest import BOTH, OF_ANTHROPIC, OF_OPENAI, Door
 
@@ -139,6 +139,20 @@ def test_models_are_listed_in_anthropics_shape(client: Anthropic) -> None:
     shown = client.models.retrieve(OF_ANTHROPIC)
     assert shown.type == "model"
     assert shown.created_at.year >= 2026
+
+
+def test_models_are_paged_as_the_client_does_it(client: Anthropic) -> None:
+    names = [model.id for model in client.models.list(limit=1000)]
+    page = client.models.list(limit=5)
+    assert page.has_more
+    assert [model.id for model in page.data] == names[:5]
+    assert [model.id for model in page] == names
+    backwards = client.models.list(limit=5, before_id=names[7])
+    assert [model.id for model in backwards.data] == names[2:7]
+    assert [model.id for model in backwards.get_next_page().data] == names[:2]
+    assert not client.models.list(limit=5, after_id=names[-1]).data
+    with pytest.raises(BadRequestError):
+        client.models.list(limit=0)
 
 
 def test_the_beta_surface_with_its_headers(client: Anthropic) -> None:

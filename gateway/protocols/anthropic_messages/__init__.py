@@ -15,7 +15,7 @@ from gateway.protocols.anthropic_messages.counting import (
     write_count_request,
 )
 from gateway.protocols.anthropic_messages.events import MessagesEventReader, MessagesEventWriter
-from gateway.protocols.anthropic_messages.headers import FORWARDED, write_headers
+from gateway.protocols.anthropic_messages.headers import FORWARDED, QUERIES, write_headers
 from gateway.protocols.anthropic_messages.prompting import write_conversation
 from gateway.protocols.anthropic_messages.replies import read_reply, write_reply
 from gateway.protocols.anthropic_messages.request import (
@@ -33,6 +33,7 @@ __all__ = [
     "DEFAULT_VERSION",
     "FORWARDED",
     "PROTOCOL",
+    "QUERIES",
     "CountRequest",
     "MessagesEventReader",
     "MessagesEventWriter",

@@ -1,4 +1,4 @@
-"""What a caller's headers say to a provider of messages. Pure."""
+"""What a caller's headers and query say to a provider of messages. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from gateway.protocols.anthropic_messages.request import DEFAULT_VERSION
 
 FORWARDED = frozenset({b"anthropic-version", b"anthropic-beta"})
+# What the beta namespace of Anthropic's clients adds to the address, beside its headers.
+QUERIES = frozenset({b"beta=true"})
 _VERSION = (b"anthropic-version", DEFAULT_VERSION.encode())
 # What this beta allows is more input than the window that every model has without it.
 _WIDE_WINDOW = b"context-1m"
