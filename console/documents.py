@@ -5,7 +5,6 @@ Model and address in the examples are this installation's own, so that what is c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.conf import settings
@@ -14,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from console.catalog import list_endpoints, list_models
 from console.shell import show
 from console.snippets import compose_snippets
-from gateway.errors import GatewayError
+from gateway.errors.listing import list_kinds
 
 TITLES = {
     "quickstart": "Quickstart",
@@ -30,15 +29,36 @@ VARIABLE = "$TOLLGATE_API_KEY"
 # What to do about an error, by its code, where its message alone does not say it.
 ADVICE = {
     "invalid_value": "Change the field that the message names.",
+    "invalid_json": "Send one JSON object in UTF-8; the message says where it is none.",
+    "missing_required_parameter": "Add the field that the message names.",
+    "duplicate_field": "Send each field once.",
+    "number_out_of_range": "Send a number that fits into 64 bits.",
+    "unsupported_for_model": "Leave the field out, or choose a model whose provider has it.",
+    "state_not_kept": "Send the whole input with every request: nothing is kept.",
     "unbounded_feature": "Leave the named part out, or ask the operator to declare its bound.",
     "hold_exceeds_limit": "Set max_tokens to what the message says, or less.",
     "invalid_api_key": "Check that the key was copied whole, or make a new one.",
     "permission_denied": "The key is good and may not do this; its page says what it may.",
+    "organization_suspended": "Ask the operator why the organization is suspended.",
+    "project_archived": "Use a key of another project, or have this one brought back.",
+    "address_not_allowed": "Call from a network that the key is restricted to.",
+    "read_only_key": "Use a management key that may write.",
+    "not_found": "There is nothing of that name, or it may not be seen.",
+    "conflict": "It contradicts what is there already; the message says how.",
     "model_not_found": "GET /v1/models lists what the key may use.",
     "unknown_url": "Check the address: it begins with /v1.",
+    "endpoint_not_offered": "It cannot be metered yet, so nothing of it is passed on.",
+    "endpoint_unsupported": "Call the model at another endpoint, or another model.",
+    "idempotency_call_running": "Wait as long as retry-after says: the first call still runs.",
+    "idempotency_answer_not_kept": "Call again with another Idempotency-Key.",
+    "idempotency_key_reused": "Give each call an Idempotency-Key of its own.",
+    "price_unknown": "Ask the operator for a price of this model.",
+    "route_suspended": "Ask the operator to look at this model's routes.",
     "method_not_allowed": "Use the method of the allow header.",
     "request_timeout": "Send the body faster.",
     "request_too_large": "Send less.",
+    "uri_too_long": "Shorten the address.",
+    "headers_too_large": "Send fewer or shorter headers.",
     "unsupported_content_encoding": "Send the body as it is, without compression.",
     "too_many_wrong_keys": "Wait as long as retry-after says, then send a right key.",
     "insufficient_quota": "A budget is spent. Ask for more at the address in the message.",
@@ -84,17 +104,8 @@ def show_one(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def list_errors() -> list[ErrorKind]:
-    """Return every error there is, by status: what the tree has cannot be missing here."""
-    found = {
-        (kind.status, kind.code): ErrorKind(
-            kind.status, kind.code, ADVICE.get(kind.code, UNAVAILABLE)
-        )
-        for kind in _walk(GatewayError)
-    }
-    return [found[each] for each in sorted(found)]
-
-
-def _walk(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from _walk(each)
+    """Return every error there is, by status: what the gateway can say cannot be missing here."""
+    return [
+        ErrorKind(kind.status, kind.code, ADVICE.get(kind.code, UNAVAILABLE))
+        for kind in list_kinds()
+    ]

@@ -15,6 +15,7 @@ from console import (
     organizations,
     people,
     projects,
+    reference,
     style,
     usage,
 )
@@ -26,6 +27,9 @@ urlpatterns = [
     path("style", style.show_style, name="style"),
     path("accounts/", include("allauth.urls")),
     path("docs/", documents.show_start, name="docs"),
+    path("docs/openapi.json", reference.show_document, name="openapi"),
+    path("docs/reference/", reference.show_all, name="reference"),
+    path("docs/reference/<slug:operation>", reference.show_one, name="operation"),
     path("docs/<slug:name>", documents.show_one, name="document"),
     path("operations/", home.show_operations, name="operations"),
     path("organizations/new", organizations.make, name="new_organization"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from console.documents import ADVICE, TITLES, list_errors
+from console.documents import ADVICE, TITLES, UNAVAILABLE, list_errors
 from gateway import errors as gateway_errors
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +26,12 @@ def test_every_error_that_there_is_stands_in_the_list() -> None:
     assert codes >= {"insufficient_quota", "invalid_api_key", "spool_full", "upstream_timeout"}
     assert ADVICE.keys() <= codes, "advice about an error that is no longer there"
     assert {gateway_errors.QuotaRefused.code, gateway_errors.GatewayError.code} <= codes
+
+
+def test_waiting_is_advised_where_the_gateway_is_away_alone() -> None:
+    """Repeats and endpoints that a model does not have were told to try again."""
+    waiting = {each.status for each in list_errors() if each.advice == UNAVAILABLE}
+    assert waiting == {503}
 
 
 def test_examples_name_this_installation_and_a_model_that_can_be_called(

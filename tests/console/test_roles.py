@@ -47,6 +47,9 @@ RULES: dict[str, Rule] = {
     "style": Rule(EVERYBODY),
     "docs": Rule(EVERYBODY),
     "document": Rule(EVERYBODY),
+    "openapi": Rule(EVERYBODY),
+    "reference": Rule(EVERYBODY),
+    "operation": Rule(EVERYBODY),
     "operations": Rule(PLATFORM),
     "new_organization": Rule(PERSONS, PERSONS, {"name": "New", "time_zone": "UTC"}),
     "invitation": Rule(EVERYBODY),
@@ -128,6 +131,7 @@ def world(
         "number": asked.pk,
         "token": token,
         "name": "quickstart",
+        "operation": "chat-completions",
     }
 
 

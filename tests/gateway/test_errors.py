@@ -1,7 +1,9 @@
 """Every error in the caller's dialect: its shape, its status, its headers."""
 
+import ast
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from accounts.errors import REFUSALS
 from gateway import errors
 from gateway.errors import GatewayError, QuotaExplanation
+from gateway.errors.listing import list_kinds
+from gateway.errors.tree import _FORBIDDEN_REFUSALS
 
 CALL = "0192f0c1-0000-7000-8000-000000000000"
 
@@ -208,3 +212,19 @@ def test_who_is_not_authenticated_is_told_how() -> None:
 def test_what_a_caller_wrote_is_bounded_in_a_message() -> None:
     assert len(errors.ModelNotFound("m" * 10_000).message) < 300
     assert len(errors.UnknownEndpoint("GET", "/" * 10_000).message) < 300
+
+
+def test_every_code_that_is_told_where_an_error_is_raised_stands_in_the_list() -> None:
+    """The third argument of BadRequest, the second of PermissionDenied, and `code=` of either."""
+    places = {"BadRequest": 2, "PermissionDenied": 1}
+    told = set()
+    for path in Path("gateway").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in places:
+                continue
+            place = places[getattr(node.func, "id", "")]
+            codes = [*node.args[place:], *(k.value for k in node.keywords if k.arg == "code")]
+            told |= {code.value for code in codes if isinstance(code, ast.Constant)}
+    assert len(told) > 5
+    assert told <= {kind.code for kind in list_kinds()}
+    assert set(_FORBIDDEN_REFUSALS) <= {kind.code for kind in list_kinds()}
