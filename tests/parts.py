@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -36,6 +36,7 @@ from tests.servers import make_reachable_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS = 30.0
+SERVE = ("config.serve",)
 GRACEFUL_END = ((signal.SIGTERM, 20.0),)
 INHERITED = ("DATABASE_URL", "REDIS_URL", "TOLLGATE_DATA", "PORT", "HOST", "PUBLIC_URL")
 
@@ -125,21 +126,33 @@ class Parts:
         assert self._provider is not None
         return self._provider
 
-    def serve(self, *, workers: int = 1, machine: str = "", database_url: str = "") -> Gateway:
-        """Start a gateway on a port of its own; returns when all its processes take calls.
+    def serve(self, *, workers: int = 1, **how: Any) -> Gateway:
+        """Start a gateway as launch() does; returns when all its processes take calls."""
+        before = self.count_processes()
+        gateway = self.launch(workers=workers, **how)
+        self.until(lambda: is_ready(gateway.port), gateway.process)
+        self.until(lambda: self.count_processes() >= before + workers, gateway.process)
+        return gateway
+
+    def launch(
+        self,
+        *,
+        workers: int = 1,
+        machine: str = "",
+        database_url: str = "",
+        program: Sequence[str] = SERVE,
+    ) -> Gateway:
+        """Start a gateway on a port of its own.
 
         With a `machine` it has a disk of its own: no other gateway can read its spool. With a
         `database_url` it reaches the database by another way.
         """
-        port, before = find_free_port(), self.count_processes()
+        port = find_free_port()
         env = {"HOST": "127.0.0.1", "PORT": str(port), "GATEWAY_WORKERS": str(workers)}
         env["TOLLGATE_DATA"] = str(self.folder / machine)
         env["DATABASE_URL"] = database_url or self.env["DATABASE_URL"]
-        process = self._start("web", "-m", "config.serve", **env)
-        gateway = Gateway(process, port=port, workers=workers)
-        self.until(lambda: is_ready(gateway.port), process)
-        self.until(lambda: self.count_processes() >= before + workers, process)
-        return gateway
+        process = self._start("web", "-m", *program, **env)
+        return Gateway(process, port=port, workers=workers)
 
     def work(self) -> Child:
         """Start Celery with beat, as `make run` does."""
@@ -147,6 +160,10 @@ class Parts:
         options += ["--concurrency", "1", "--loglevel", "info"]
         quiet = ("--without-gossip", "--without-mingle")
         return self._start("worker", "-m", "celery", "-A", "config.celery", *options, *quiet)
+
+    def run(self, name: str, *program: str) -> Child:
+        """Start another module of the product beside the gateways; `name` is its log's."""
+        return self._start(name, "-m", *program)
 
     def manage(self, *arguments: str) -> str:
         """Run `manage.py` and return what it printed. Raises AssertionError with what it said."""
@@ -186,9 +203,10 @@ class Parts:
             time.sleep(0.05)
 
     def list_tracebacks(self) -> list[str]:
-        """What the gateways logged as failures of their own."""
-        text = (self.logs / "web.log").read_text() if (self.logs / "web.log").exists() else ""
-        return re.findall(r"^Traceback.*?(?=^\S(?<!T)|\Z)", text, re.DOTALL | re.MULTILINE)
+        """What the gateways logged as failures of their own: they log JSON, and what ends a process
+        before it can is plain text."""
+        lines = (self.logs / "web.log").read_text().splitlines()
+        return [line for line in lines if "Traceback (most recent call last)" in line]
 
     def end(self) -> None:
         """Gateways and Celery first, then the provider they call."""

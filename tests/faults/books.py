@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.children import wait_until
+from tests.faults.figures import longest_stall
 from tests.faults.load import Load, Outcome
 from tests.parts import Parts
 
@@ -59,7 +60,8 @@ def assert_books_agree(parts: Parts, load: Load, note: Callable[[str], None]) ->
     """Give settlement its time; then every promise has to hold, and no gateway failed inside."""
     wait_until(lambda: compare(parts, load.outcomes).problems == [], SETTLED_SECONDS)
     books = compare(parts, load.outcomes)
-    note(f"calls {len(load.outcomes)}: {load.describe()}")
+    stall = longest_stall(load.outcomes)
+    note(f"calls {len(load.outcomes)}: {load.describe()}; longest stall {stall:.2f} s")
     note(books.describe())
     assert books.problems == []
     assert parts.manage("check_ledger").startswith("Differences: none.")

@@ -1,4 +1,4 @@
-"""How long callers waited, in milliseconds."""
+"""How long callers waited."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,3 +19,14 @@ def describe(waits: Sequence[float]) -> str:
     median, most = percentile(waits, 50), percentile(waits, 99)
     longest = waits[-1] if waits else 0.0
     return f"median {median:.0f} ms, 99th percentile {most:.0f} ms, longest {longest:.0f} ms"
+
+
+def longest_stall(outcomes: Iterable[Outcome]) -> float:
+    """The longest time, in seconds, in which calls were under way and not one of them ended."""
+    ends = sorted((outcome.began + outcome.seconds, outcome.began) for outcome in outcomes)
+    first_began, longest = float("inf"), 0.0
+    earlier = [end for end, _ in ends[:-1]]
+    for (end, began), before in zip(reversed(ends), [*reversed(earlier), 0.0], strict=False):
+        first_began = min(first_began, began)
+        longest = max(longest, end - max(before, first_began))
+    return longest

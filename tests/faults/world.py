@@ -5,6 +5,7 @@ under load: decided in memory alone, and drawn from the database. `newcomer` has
 and makes no call until a test says so: its first one has to be drawn for.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.faults.load import Ask
@@ -18,25 +19,35 @@ FIXED_STREAM = Ask("demo-fixed-100", 100, stream=True)
 SLOW = Ask("demo-chunks-50-20", 50, stream=False)
 SLOW_STREAM = Ask("demo-chunks-50-20", 50, stream=True)
 MIXED = (FIXED, FIXED_STREAM, SLOW, SLOW_STREAM)
+# Three seconds: long enough for a note of what is known of it so far.
+LONG_STREAM = Ask("demo-chunks-150-20", 150, stream=True)
+
+MODELS = {ask.model for ask in (*MIXED, LONG_STREAM)}
 
 
-def declare(parts: Parts, *, budget_usd: str) -> dict[str, str]:
-    """Apply it; returns the keys by name."""
+def declare(
+    parts: Parts, *, budget_usd: str, more_keys: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, str]:
+    """Apply it, with more keys if a test needs any; returns the keys by name."""
     provider = {"name": "demo", "protocol": "openai", "credential": "literal:demo"}
-    spending = [{"unit": "cost", "limit": budget_usd, "window": "lifetime"}]
-    keys: list[dict[str, Any]] = [{"name": "steady"}]
-    keys += [{"name": name, "quotas": spending} for name in ("spender", "newcomer")]
-    project = {"slug": "default", "keys": keys}
+    keys = [{"name": "steady"}, make_key("spender", budget_usd), make_key("newcomer", budget_usd)]
+    project = {"slug": "default", "keys": [*keys, *map(dict, more_keys)]}
     return parts.apply(
         {
             "providers": [{**provider, "base_url": f"{parts.provider.url}/v1"}],
-            "models": [_declare_model(name) for name in sorted({ask.model for ask in MIXED})],
+            "models": [declare_model(name) for name in sorted(MODELS)],
             "organizations": [{"slug": "acme", "name": "Acme", "projects": [project]}],
         }
     )
 
 
-def _declare_model(name: str) -> dict[str, Any]:
+def make_key(name: str, budget_usd: str, *quotas: Mapping[str, Any]) -> dict[str, Any]:
+    """A key with a budget for its lifetime, and with other quotas beside it."""
+    spending = {"unit": "cost", "limit": budget_usd, "window": "lifetime"}
+    return {"name": name, "quotas": [spending, *map(dict, quotas)]}
+
+
+def declare_model(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "context_window": 128_000,
