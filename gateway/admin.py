@@ -130,7 +130,15 @@ def _upstream_models(provider: str | int) -> list[str]:
 class RouteInline(admin.TabularInline[Route, Model]):
     model = Route
     extra = 0
-    fields = ("provider", "upstream_model", "priority", "weight", "cap_bounds_reasoning", "enabled")
+    fields = (
+        "provider",
+        "upstream_model",
+        "priority",
+        "weight",
+        "cap_bounds_reasoning",
+        "only_responses",
+        "enabled",
+    )
     show_change_link = True
 
 

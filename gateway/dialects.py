@@ -29,16 +29,18 @@ from gateway.protocols import (
     openai_responses,
 )
 from gateway.protocols.form import Answer, Request
+from gateway.protocols.parts import long_names
 
-# Kinds of providers: a protocol, or one with an endpoint that not all who speak it have.
+# Kinds of routes: a protocol, one with an endpoint that not all who speak it have, or that alone.
 OPENAI = "openai"
 OPENAI_RESPONSES = "openai+responses"
+ONLY_RESPONSES = "openai+only-responses"
 ANTHROPIC = "anthropic"
 
 
 class Dialect(NamedTuple):
     """What an endpoint's callers speak: `protocol` and `endpoint` are what events carry, the latter
-    also what keys may be restricted to. `passages` are by the kind of provider.
+    also what keys may be restricted to. `passages` are by the kind of route.
 
     `answer_here` answers where no provider of the model has the endpoint.
     """
@@ -50,8 +52,10 @@ class Dialect(NamedTuple):
     answer_here: Callable[[Any], bytes] | None = None
 
 
-def kind_of(protocol: str, *, responses: bool) -> str:
-    """Return the kind of a provider."""
+def kind_of(protocol: str, *, responses: bool, only_responses: bool) -> str:
+    """Return the kind of a route: its provider's, and whether the model has Responses alone."""
+    if protocol == OPENAI and only_responses:
+        return ONLY_RESPONSES
     return OPENAI_RESPONSES if protocol == OPENAI and responses else protocol
 
 
@@ -85,6 +89,7 @@ def _anthropic(path: str, read_answer: Callable[[bytes], Answer], stream: Any) -
 
 
 _CHAT = _openai("/chat/completions", openai_chat.read_answer, openai_chat.ChatStream)
+_RESPONSES = _openai("/responses", openai_responses.read_answer, openai_responses.ResponsesStream)
 _MESSAGES = _anthropic(
     "/v1/messages", anthropic_messages.read_answer, anthropic_messages.MessagesStream
 )
@@ -94,7 +99,15 @@ _CHAT_PROVIDERS = ProvidersSide(
     write_conversation=openai_chat.write_conversation,
     read_reply=openai_chat.read_reply,
     reader=openai_chat.ChatEventReader,
-    long_names=openai_chat.long_names,
+    long_names=long_names,
+    headers=(),
+)
+_RESPONSES_PROVIDERS = ProvidersSide(
+    speech=_RESPONSES,
+    write_conversation=openai_responses.write_conversation,
+    read_reply=openai_responses.read_reply,
+    reader=openai_responses.ResponsesEventReader,
+    long_names=long_names,
     headers=(),
 )
 _MESSAGES_PROVIDERS = ProvidersSide(
@@ -132,19 +145,19 @@ CHAT_COMPLETIONS = Dialect(
     passages={
         OPENAI: Passing(_CHAT, openai_chat.write_request),
         OPENAI_RESPONSES: Passing(_CHAT, openai_chat.write_request),
+        ONLY_RESPONSES: Translating(_CHAT_CALLERS, _RESPONSES_PROVIDERS),
         ANTHROPIC: Translating(_CHAT_CALLERS, _MESSAGES_PROVIDERS),
     },
 )
+_RESPONSES_PASS = Passing(_RESPONSES, openai_responses.write_request)
 RESPONSES = Dialect(
     protocol=OPENAI,
     endpoint="responses",
     read_request=openai_responses.read_request,
     passages={
         OPENAI: Translating(_RESPONSES_CALLERS, _CHAT_PROVIDERS),
-        OPENAI_RESPONSES: Passing(
-            _openai("/responses", openai_responses.read_answer, openai_responses.ResponsesStream),
-            openai_responses.write_request,
-        ),
+        OPENAI_RESPONSES: _RESPONSES_PASS,
+        ONLY_RESPONSES: _RESPONSES_PASS,
         ANTHROPIC: Translating(_RESPONSES_CALLERS, _MESSAGES_PROVIDERS),
     },
 )
@@ -159,6 +172,7 @@ COMPLETIONS = Dialect(
     passages={
         OPENAI: _COMPLETIONS_PASS,
         OPENAI_RESPONSES: _COMPLETIONS_PASS,
+        ONLY_RESPONSES: Translating(_COMPLETION_CALLERS, _RESPONSES_PROVIDERS),
         ANTHROPIC: Translating(_COMPLETION_CALLERS, _MESSAGES_PROVIDERS),
     },
 )
@@ -178,6 +192,7 @@ MESSAGES = Dialect(
     passages={
         OPENAI: Translating(_MESSAGES_CALLERS, _CHAT_PROVIDERS),
         OPENAI_RESPONSES: Translating(_MESSAGES_CALLERS, _CHAT_PROVIDERS),
+        ONLY_RESPONSES: Translating(_MESSAGES_CALLERS, _RESPONSES_PROVIDERS),
         ANTHROPIC: Passing(_MESSAGES, anthropic_messages.write_request),
     },
 )

@@ -222,7 +222,8 @@ def write_notices(asked: ModelRecord | None, now: float) -> Pairs:
 
 def find_passage(dialect: Dialect, route: RouteRecord) -> Passage | None:
     """Return how the calls of a dialect reach a route's provider; None where they do not."""
-    return dialect.passages.get(kind_of(route.protocol, responses=route.responses))
+    kind = kind_of(route.protocol, responses=route.responses, only_responses=route.only_responses)
+    return dialect.passages.get(kind)
 
 
 def _make_target(route: RouteRecord, passage: Passage, accepted: bytes) -> Target:

@@ -144,6 +144,11 @@ class Route(models.Model):
         default=True,
         help_text="Off where the provider's output cap leaves reasoning unbounded, as at xAI.",
     )
+    only_responses = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The model has OpenAI's Responses alone: all else is translated to them.",
+    )
     connect_timeout_ms = models.PositiveIntegerField(default=5_000)
     first_byte_timeout_ms = models.PositiveIntegerField(default=600_000)
     idle_timeout_ms = models.PositiveIntegerField(default=120_000)

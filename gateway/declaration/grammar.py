@@ -259,6 +259,7 @@ MODEL_COLUMNS: dict[str, Reader] = {
 ROUTE_COLUMNS: dict[str, Reader] = {
     **{name: whole(*bounds) for name, bounds in ROUTE_BOUNDS.items()},
     "cap_bounds_reasoning": flag,
+    "only_responses": flag,
     "enabled": flag,
 }
 ROUTE: dict[str, Reader] = {"provider": SLUG, "model": MODEL_NAME, **ROUTE_COLUMNS}

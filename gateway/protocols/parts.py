@@ -1,17 +1,19 @@
-"""Parts of requests that several dialects write alike: files, schemas, efforts. Pure."""
+"""Parts of requests that several dialects write alike: files, schemas, efforts, names. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from typing import Any, NamedTuple
 
 from gateway.errors import BadRequest
-from gateway.protocols.conversation import File, Text
+from gateway.protocols.conversation import Conversation, File, Text
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.=+-]+)*;base64,", re.ASCII)
 PDF = "application/pdf"
+MAX_NAME_LENGTH = 64
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
@@ -79,3 +81,17 @@ def is_strict(schema: Any) -> bool:
         if schema.get("additionalProperties") is not False or set(properties) != set(required):
             return False
     return all(map(is_strict, schema.values()))
+
+
+def shorten(name: str) -> str:
+    """Return a tool's name as OpenAI takes it, 64 characters at most; the same for the same."""
+    if len(name) <= MAX_NAME_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME_LENGTH - 9]}_{digest}"
+
+
+def long_names(conversation: Conversation) -> dict[str, str]:
+    """Return the tools' own names by what they were shortened to, to be put back in answers."""
+    names = [tool.name for tool in conversation.tools if len(tool.name) > MAX_NAME_LENGTH]
+    return {shorten(name): name for name in names}

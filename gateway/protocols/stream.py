@@ -50,6 +50,8 @@ class EventStream:
     ) -> None:
         self.ended = False
         self.ending = b""
+        # The event that ends the answer, where it tells more than that.
+        self.last_event = b""
         self.is_complete = False
         self.error: UpstreamError | None = None
         self.upstream_id = ""

@@ -135,7 +135,9 @@ class TranslatedStream:
         return self._writer.begin(self.metered.usage)
 
     def _end(self) -> bytes:
+        source = self._source
+        last = self._retell(source.last_event) if source.is_complete and source.last_event else b""
         if self.error is not None:
-            return self._writer.fail(self.error)
+            return last + self._writer.fail(self.error)
         begun = b"" if self._has_begun else self._begin()
-        return begun + self._writer.end(self.metered.usage)
+        return last + begun + self._writer.end(self.metered.usage)

@@ -8,10 +8,11 @@ from tests.calls.world import World
 
 QUESTION = "What is the answer?"
 CAP = 2000
-# A model for each kind of provider, by the protocol that it speaks.
+# A model for each kind of route, by what can be called there.
 KINDS = {
     "openai": "of-openai",
     "openai+responses": "of-responses",
+    "openai+only-responses": "of-only-responses",
     "anthropic": "of-anthropic",
 }
 ENDPOINTS = {
@@ -23,15 +24,22 @@ ENDPOINTS = {
 
 
 def add_kinds(world: World, upstream_model: str = "gpt-4o") -> None:
-    """Let every kind of provider answer for a model of its own."""
+    """Let every kind of route lead to a model of its own."""
     root = world.provider.base_url.removesuffix("/v1")
     providers = {
         "openai": world.provider,
         "openai+responses": world.add_provider("responses", responses=True),
         "anthropic": world.add_provider("anthropic", root, protocol="anthropic"),
     }
+    providers["openai+only-responses"] = providers["openai+responses"]
     for kind, provider in providers.items():
-        world.add_model(KINDS[kind], provider=provider, upstream_model=upstream_model, input=7)
+        world.add_model(
+            KINDS[kind],
+            provider=provider,
+            upstream_model=upstream_model,
+            input=7,
+            route={"only_responses": kind.endswith("only-responses")},
+        )
 
 
 def ask(endpoint: str, model: str, **fields: Any) -> dict[str, Any]:

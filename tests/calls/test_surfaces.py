@@ -23,7 +23,7 @@ PAIRS = [(endpoint, kind) for endpoint in ENDPOINTS for kind in KINDS]
 PASSED_TO = {
     "chat.completions": {"openai", "openai+responses"},
     "completions": {"openai", "openai+responses"},
-    "responses": {"openai+responses"},
+    "responses": {"openai+responses", "openai+only-responses"},
     "messages": {"anthropic"},
 }
 
@@ -54,6 +54,9 @@ async def test_a_whole_answer_is_told_and_metered(
     assert event["uncached_input"] == counted(receipt, "input_tokens", "prompt_tokens") > 0
     assert event["output"] == counted(receipt, "output_tokens", "completion_tokens") > 0
     passes = kind in PASSED_TO[endpoint]
+    assert (receipt["path"] == "/v1/responses") is (
+        kind == "openai+only-responses" or (kind == "openai+responses" and endpoint == "responses")
+    )
     assert (answer.json()["id"] == receipt["id"]) is passes
     assert (answer.json()["model"] == "gpt-4o") is passes
 
@@ -152,7 +155,7 @@ async def test_every_path_that_reaches_a_provider_meters_and_no_other_reaches_on
             event = await event_of(aconn, answer.headers["x-request-id"])
             assert (event["endpoint"], event["usage_source"]) == (name, "reported")
             metered += 1
-    assert metered == provider.received()["total"] == 15
+    assert metered == provider.received()["total"] == 19
     await check_books(served, aconn, provider)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.protocols import anthropic_messages as messages
-from gateway.protocols import openai_chat as chat
+from gateway.protocols.parts import long_names
 from tests.wire import messages as making_messages
 from tests.wire.asking import called, text, to_chat, to_messages, user
 from tests.wire.making import HELLO
@@ -208,7 +208,7 @@ def test_a_long_name_is_shortened_and_known_again() -> None:
     assert len(short) == 64
     assert written["tool_choice"]["function"]["name"] == short
     assert written["messages"][1]["tool_calls"][0]["function"]["name"] == short
-    assert chat.long_names(asked) == {short: name}
+    assert long_names(asked) == {short: name}
 
 
 def test_sampling_is_carried_within_what_anthropic_takes() -> None:

@@ -7,7 +7,7 @@ form and written from it: conversations.py and prompting.py, replies.py, events.
 from gateway.protocols.openai_chat.answer import read_answer
 from gateway.protocols.openai_chat.conversations import read_conversation
 from gateway.protocols.openai_chat.events import ChatEventReader, ChatEventWriter
-from gateway.protocols.openai_chat.prompting import long_names, write_conversation
+from gateway.protocols.openai_chat.prompting import write_conversation
 from gateway.protocols.openai_chat.replies import read_reply, write_reply
 from gateway.protocols.openai_chat.request import (
     CAP_FIELDS,
@@ -29,7 +29,6 @@ __all__ = [
     "ChatEventWriter",
     "ChatRequest",
     "ChatStream",
-    "long_names",
     "read_answer",
     "read_conversation",
     "read_reply",

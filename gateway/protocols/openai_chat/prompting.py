@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,10 +22,9 @@ from gateway.protocols.conversation import (
     Turn,
 )
 from gateway.protocols.openai_chat.request import DEFAULT_CAP_FIELD
-from gateway.protocols.parts import is_strict, refuse, write_data_url
+from gateway.protocols.parts import is_strict, refuse, shorten, write_data_url
 
 MAX_STOPS = 4
-MAX_NAME_LENGTH = 64
 
 
 def write_conversation(
@@ -164,17 +162,3 @@ def _write_format(asked: Format | None) -> dict[str, Any] | None:
     strict = is_strict(asked.schema) if asked.strict is None else asked.strict
     schema = {"name": asked.name, "schema": asked.schema, "strict": strict}
     return {"type": "json_schema", "json_schema": schema}
-
-
-def shorten(name: str) -> str:
-    """Return a tool's name as OpenAI takes it, 64 characters at most; the same for the same."""
-    if len(name) <= MAX_NAME_LENGTH:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: MAX_NAME_LENGTH - 9]}_{digest}"
-
-
-def long_names(conversation: Conversation) -> dict[str, str]:
-    """Return the tools' own names by what they were shortened to, to be put back in answers."""
-    names = [tool.name for tool in conversation.tools if len(tool.name) > MAX_NAME_LENGTH]
-    return {shorten(name): name for name in names}

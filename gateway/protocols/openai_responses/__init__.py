@@ -1,14 +1,17 @@
 """OpenAI's Responses. Pure.
 
-Requests and answers as they pass: request.py, features.py, answer.py, stream.py. For providers of
-other endpoints requests are read into the one form by conversations.py, and answers written from
-it by replies.py and events.py.
+Requests and answers as they pass: request.py, features.py, answer.py, stream.py. Read into the one
+form and written from it: conversations.py and prompting.py, replies.py, events.py.
 """
 
 from gateway.protocols.openai_responses.answer import read_answer
 from gateway.protocols.openai_responses.conversations import read_conversation
-from gateway.protocols.openai_responses.events import ResponsesEventWriter
-from gateway.protocols.openai_responses.replies import write_reply
+from gateway.protocols.openai_responses.events import (
+    ResponsesEventReader,
+    ResponsesEventWriter,
+)
+from gateway.protocols.openai_responses.prompting import write_conversation
+from gateway.protocols.openai_responses.replies import read_reply, write_reply
 from gateway.protocols.openai_responses.request import (
     ResponsesRequest,
     read_request,
@@ -17,12 +20,15 @@ from gateway.protocols.openai_responses.request import (
 from gateway.protocols.openai_responses.stream import ResponsesStream
 
 __all__ = [
+    "ResponsesEventReader",
     "ResponsesEventWriter",
     "ResponsesRequest",
     "ResponsesStream",
     "read_answer",
     "read_conversation",
+    "read_reply",
     "read_request",
+    "write_conversation",
     "write_reply",
     "write_request",
 ]

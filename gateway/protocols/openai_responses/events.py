@@ -1,10 +1,11 @@
-"""Streams of the Responses API, written from the one form's events. Pure.
+"""Streams of the Responses API, read into the one form's events and written from them. Pure.
 
 Every part of the answer is an item of its own: reasoning, a message with one part, or a call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,25 +13,107 @@ import msgspec
 from billing.usage import Usage
 from gateway.errors import UpstreamError
 from gateway.protocols.blocks import Added, Block, BlockKind, Closed, Opened, Sequence, Step
+from gateway.protocols.body import UNREADABLE
 from gateway.protocols.conversation import (
     Answered,
+    CallBegun,
+    CallDelta,
     Event,
     Finished,
     Head,
     Refusal,
+    RefusalDelta,
     Stop,
     Text,
+    TextDelta,
     Thinking,
+    ThinkingDelta,
     ToolCall,
+    Untranslatable,
 )
 from gateway.protocols.openai_responses.replies import (
+    PART_END,
     Item,
+    Response,
     item_id,
+    read_stop,
     text_part,
     write_item,
     write_response,
 )
 from gateway.protocols.openai_responses.stream import write_error
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class _Event(msgspec.Struct):
+    """`delta` is text in the events that are read here, and may be anything in others."""
+
+    type: str = ""
+    output_index: int = 0
+    summary_index: int = 0
+    delta: Any = None
+    arguments: str = ""
+    item: _Item | None = None
+    response: Response | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
+_DELTAS: dict[str, type[TextDelta | ThinkingDelta | RefusalDelta]] = {
+    "response.output_text.delta": TextDelta,
+    "response.refusal.delta": RefusalDelta,
+    "response.reasoning_summary_text.delta": ThinkingDelta,
+    "response.reasoning_text.delta": ThinkingDelta,
+}
+
+
+class ResponsesEventReader:
+    """Reads a stream, event by event. `names` are tools' own names by those that were sent."""
+
+    def __init__(self, *, names: Mapping[str, str], call_id: str) -> None:
+        self._names = names
+        self._calls: dict[int, int] = {}  # Numbers of calls, by the index of their item.
+        self._told: set[int] = set()  # The calls whose arguments came in fragments.
+
+    def read(self, data: bytes) -> list[Event]:
+        try:
+            read = _event.decode(data)
+        except UNREADABLE as error:
+            raise Untranslatable(f"an event of another shape: {error}") from None
+        return list(self._read(read))
+
+    def _read(self, read: _Event) -> Iterator[Event]:
+        match read.type:
+            case type_ if type_ in _DELTAS:
+                if isinstance(read.delta, str):
+                    yield _DELTAS[type_](read.delta)
+            case "response.reasoning_summary_part.added" if read.summary_index > 0:
+                yield ThinkingDelta(PART_END)
+            case "response.output_item.added" if read.item and read.item.type == "function_call":
+                yield from self._begin_call(read.output_index, read.item)
+            case "response.function_call_arguments.delta" if isinstance(read.delta, str):
+                yield from self._add(read.output_index, read.delta)
+            case "response.function_call_arguments.done":
+                if read.output_index not in self._told:
+                    yield from self._add(read.output_index, read.arguments)
+            case "response.completed" | "response.incomplete":
+                stop = read_stop(read.response or Response(), has_called=bool(self._calls))
+                yield Finished(stop)
+
+    def _begin_call(self, index: int, item: _Item) -> Iterator[Event]:
+        call = self._calls[index] = len(self._calls)
+        yield CallBegun(call, item.call_id, self._names.get(item.name, item.name))
+        yield from self._add(index, item.arguments)
+
+    def _add(self, index: int, fragment: str) -> Iterator[Event]:
+        if index in self._calls and fragment:
+            self._told.add(index)
+            yield CallDelta(self._calls[index], fragment)
 
 
 class ResponsesEventWriter:

@@ -1,12 +1,15 @@
-"""Whole responses, written from the one form, and the items that streams have too. Pure."""
+"""Whole responses, read into the one form and written from it, and the items that streams have too.
+Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from billing.usage import Usage
+from gateway.protocols.body import UNREADABLE
 from gateway.protocols.conversation import (
     Answered,
     Head,
@@ -16,6 +19,7 @@ from gateway.protocols.conversation import (
     Text,
     Thinking,
     ToolCall,
+    Untranslatable,
 )
 from gateway.protocols.openai_responses.request import ResponsesRequest
 
@@ -36,7 +40,78 @@ _ECHOED: dict[str, Any] = {
     "user": None,
 }
 
+# Between the parts of a summary, which is one text elsewhere.
+PART_END = "\n\n"
 _INCOMPLETE = {Stop.LENGTH: "max_output_tokens", Stop.REFUSAL: "content_filter"}
+_STOPS = {reason: stop for stop, reason in _INCOMPLETE.items()}
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    refusal: str = ""
+
+
+class _Item(msgspec.Struct):
+    """Reasoning is a summary, or `content` where a provider tells all of it."""
+
+    type: str = ""
+    content: list[_Part] | None = None
+    summary: list[_Part] | None = None
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class _Details(msgspec.Struct):
+    reason: str | None = None
+
+
+class Response(msgspec.Struct):
+    """What is read of a response; `output` may be empty in the events of a stream."""
+
+    output: list[_Item] | None = None
+    incomplete_details: _Details | None = None
+
+
+_response = msgspec.json.Decoder(Response)
+
+
+def read_reply(body: bytes, *, names: Mapping[str, str], call_id: str) -> Reply:
+    """Read an answer. Raises Untranslatable. `names` are tools' own names by those that they were
+    given to the provider under."""
+    try:
+        response = _response.decode(body)
+    except UNREADABLE as error:
+        raise Untranslatable(f"the answer is no response: {error}") from None
+    parts = tuple(part for item in response.output or () for part in _read_item(item, names))
+    has_called = any(isinstance(part, ToolCall) for part in parts)
+    return Reply(parts=parts, stop=read_stop(response, has_called=has_called))
+
+
+def read_stop(response: Response, *, has_called: bool) -> Stop:
+    """Calls of tools show by being there: the response is completed all the same."""
+    details = response.incomplete_details
+    if details is not None and details.reason in _STOPS:
+        return _STOPS[details.reason]
+    return Stop.TOOL_CALLS if has_called else Stop.END
+
+
+def _read_item(item: _Item, names: Mapping[str, str]) -> Iterator[Answered]:
+    """What hosted tools did has no counterpart, nor has reasoning that is encrypted."""
+    match item.type:
+        case "message":
+            for part in item.content or ():
+                if part.type == "refusal" and part.refusal:
+                    yield Refusal(part.refusal)
+                elif part.text:
+                    yield Text(part.text)
+        case "reasoning":
+            thoughts = [part.text for part in item.summary or item.content or () if part.text]
+            if thoughts:
+                yield Thinking(PART_END.join(thoughts))
+        case "function_call":
+            yield ToolCall(item.call_id, names.get(item.name, item.name), item.arguments)
 
 
 def write_reply(reply: Reply, head: Head, usage: Usage | None) -> bytes:
@@ -49,9 +124,7 @@ def write_response(
     head: Head, *, stop: Stop | None, output: list[Item], usage: Usage | None
 ) -> dict[str, Any]:
     """Write a response object: finished for a reason, or still in progress."""
-    reason = {Stop.LENGTH: "max_output_tokens", Stop.REFUSAL: "content_filter"}.get(
-        stop or Stop.END
-    )
+    reason = _INCOMPLETE.get(stop or Stop.END)
     status = "in_progress" if stop is None else "completed" if reason is None else "incomplete"
     return {
         "id": f"resp_{_plain(head.call_id)}",

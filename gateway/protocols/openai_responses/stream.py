@@ -69,6 +69,7 @@ class ResponsesStream(EventStream):
             self._fail_as_told(bytes(read.response) or data)
             return b""
         if read.type in _ENDS:
+            self.last_event = event
             self._end(event)
             return b""
         self._note(event, read)
