@@ -119,6 +119,15 @@ SIGNUP = env.choice("SIGNUP", env.default_signup(PUBLIC_URL), {"open", "invited"
 OIDC = env.oidc()
 ACCOUNT_ADAPTER = "console.entrance.AccountAdapter"
 SOCIALACCOUNT_ADAPTER = "console.entrance.SocialAccountAdapter"
+MFA_ADAPTER = "console.secondfactors.SecondFactorAdapter"
+# What allauth counts, and the codes that were used, hold over all processes: docs/decisions/0024.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "try_count",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    }
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]

@@ -45,9 +45,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def pre_login(self, request: HttpRequest, user: User, **rest: Any) -> HttpResponse | None:
         """Take the address of an account that an operator made for proven, as operators do: only
-        whoever signs up says an address of their own."""
-        if not EmailAddress.objects.filter(user=user).exists():
-            EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+        whoever signs up says an address of their own. What an identity provider calls verified is
+        proven as well: by now nobody else's password opens the account."""
+        prove_address(user)
+        sociallogin = (rest.get("signal_kwargs") or {}).get("sociallogin")
+        for address in sociallogin.email_addresses if sociallogin else ():
+            if is_verified(address) and not is_taken(address.email):
+                EmailAddress.objects.filter(user=user, email=address.email.lower()).update(
+                    verified=True
+                )
         answer: HttpResponse | None = super().pre_login(request, user, **rest)
         return answer
 
@@ -70,8 +76,34 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         """Let in whom SIGNUP lets in; a verified address that was invited needs no token."""
         if settings.SIGNUP != "invited":
             return settings.SIGNUP == "open"
-        addresses = [each.email for each in sociallogin.email_addresses if each.verified]
+        addresses = [each.email for each in sociallogin.email_addresses if is_verified(each)]
         return any(has_open(email) for email in addresses)
+
+    def authenticate_by_email(self, sociallogin: Any) -> tuple[User, str] | None:
+        """Find the account of an address that the provider calls verified. This is asked before
+        anything else believes it."""
+        for address in sociallogin.email_addresses:
+            address.verified = is_verified(address)
+        found: tuple[User, str] | None = super().authenticate_by_email(sociallogin)
+        if found is not None:
+            prove_address(found[0])
+        return found
+
+
+def is_verified(address: EmailAddress) -> bool:
+    """Say whether a provider's word is that the address was verified, in whatever way it says so:
+    "false" is a text that Python takes for true."""
+    return str(address.verified).lower() == "true"
+
+
+def is_taken(email: str) -> bool:
+    return bool(EmailAddress.objects.filter(email=email.lower(), verified=True).exists())
+
+
+def prove_address(user: User) -> None:
+    """Note the address of an account that came without a letter, because an operator made it."""
+    if not EmailAddress.objects.filter(user=user).exists():
+        EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
 
 
 def find_waiting(request: HttpRequest) -> Invitation | None:

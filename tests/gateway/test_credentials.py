@@ -89,7 +89,7 @@ def test_the_command_reseals_and_says_how_many(db: None, settings: Settings) -> 
     settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode(), *settings.CREDENTIAL_KEYS]
     output = io.StringIO()
     call_command("reseal_credentials", stdout=output)
-    assert output.getvalue().endswith(": 1 credentials.\n")
+    assert output.getvalue().endswith(": 1 credentials and 0 second factors.\n")
     settings.CREDENTIAL_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(CommandError, match="CREDENTIAL_KEYS"):
         call_command("reseal_credentials", stdout=output)
