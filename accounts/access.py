@@ -133,6 +133,19 @@ def may_manage_quota(standing: Standing | None, *, organization: int, scope: str
     return may(standing, Right.MANAGE_QUOTAS, organization=organization)
 
 
+def find_quota_managers(organization: int, *, scope: str) -> QuerySet[User]:
+    """Return the people who may change a quota of that scope, as may_manage_quota() has it; of
+    operators only where nobody else may."""
+    people = User.objects.filter(is_active=True)
+    if scope == "organization":
+        return people.filter(is_staff=True).order_by("pk")
+    roles = [role for role, rights in RIGHTS.items() if Right.MANAGE_QUOTAS in rights]
+    members = Membership.objects.filter(
+        organization=organization, role__in=roles, left_at=None, organization__status="active"
+    )
+    return people.filter(pk__in=members.values("user")).order_by("pk")
+
+
 def may_give_role(
     standing: Standing | None, *, organization: int, before: str | None, after: str | None
 ) -> bool:

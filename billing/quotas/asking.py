@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.changes import wait_for_turn
 from accounts.errors import InvalidField
 from billing.models import Quota, RaiseRequest
+from billing.quotas.letters import tell_of_answer, tell_of_request
 from billing.quotas.raises import MAX_REASON_LENGTH, raise_limit
 from billing.quotas.reading import parse_amount
 
@@ -32,13 +33,15 @@ def ask_for_more(quota: Quota, *, member: int, amount: object, reason: str) -> R
         raise InvalidField("quota", "has no limit that could be raised")
     try:
         with transaction.atomic():
-            return RaiseRequest.objects.create(
+            request = RaiseRequest.objects.create(
                 organization=quota.organization,
                 quota=quota,
                 member=member,
                 amount=number,
                 reason=reason,
             )
+            tell_of_request(request)
+            return request
     except IntegrityError:
         raise InvalidField("quota", "was asked about before; wait for the answer") from None
 
@@ -56,6 +59,7 @@ def approve(request: RaiseRequest, *, amount: object, ends_at: datetime | None, 
         )
         request.decided_at, request.decided_by = timezone.now(), by
         request.save(update_fields=["quota_raise", "decided_at", "decided_by"])
+        tell_of_answer(request)
     return True
 
 
@@ -66,6 +70,8 @@ def decline(request: RaiseRequest, *, answer: str, by: str) -> bool:
         decided_at=timezone.now(), decided_by=by, answer=answer.strip()[:MAX_REASON_LENGTH]
     )
     request.refresh_from_db()
+    if declined:
+        tell_of_answer(request)
     return declined == 1
 
 
