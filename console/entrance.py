@@ -22,6 +22,7 @@ from accounts.models import Invitation, User
 
 # Where the token of an invitation waits until its reader has logged in.
 INVITATION = "invitation"
+MAX_NAME_LENGTH = 100
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -78,6 +79,12 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             return settings.SIGNUP == "open"
         addresses = [each.email for each in sociallogin.email_addresses if is_verified(each)]
         return any(has_open(email) for email in addresses)
+
+    def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
+        """Take the name that the provider knows."""
+        user: User = super().populate_user(request, sociallogin, data)
+        user.name = " ".join(str(data.get("name") or "").split())[:MAX_NAME_LENGTH]
+        return user
 
     def authenticate_by_email(self, sociallogin: Any) -> tuple[User, str] | None:
         """Find the account of an address that the provider calls verified. This is asked before

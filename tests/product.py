@@ -19,9 +19,10 @@ from tests.processes import list_children, read_command
 
 
 @contextmanager
-def run_product(*, workers: int = 1) -> Iterator[Run]:
+def run_product(*, workers: int = 1, **env: str) -> Iterator[Run]:
     """`make run` in an empty data folder; ended with all that it started when the block is."""
-    with temporary_folder() as folder, running(folder, GATEWAY_WORKERS=str(workers)) as run:
+    env["GATEWAY_WORKERS"] = str(workers)
+    with temporary_folder() as folder, running(folder, **env) as run:
         yield run
 
 

@@ -9,6 +9,12 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.visit import Visit
+from tests.console.identity import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    IdentityProvider,
+    run_identity_provider,
+)
 from tests.local.running import Run
 from tests.product import run_product
 
@@ -16,8 +22,20 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def product() -> Iterator[Run]:
-    with run_product() as run:
+def identity_provider() -> Iterator[IdentityProvider]:
+    with run_identity_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def product(identity_provider: IdentityProvider) -> Iterator[Run]:
+    """A run in which people may sign in by an identity provider as well."""
+    with run_product(
+        OIDC_ISSUER=identity_provider.issuer,
+        OIDC_CLIENT_ID=CLIENT_ID,
+        OIDC_CLIENT_SECRET=CLIENT_SECRET,
+        OIDC_NAME="Acme's sign-on",
+    ) as run:
         yield run
 
 

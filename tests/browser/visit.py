@@ -72,6 +72,10 @@ class Visit:
         self.fill(login=email, password=password)
         self.press("Sign in")
 
+    def sign_out(self) -> None:
+        self.go("/accounts/logout/")
+        self.press("Sign Out")
+
     def sign_in_as_operator(self) -> None:
         demo = self.product.read_demo()
         self.sign_in(demo["DEMO_EMAIL"], demo["DEMO_PASSWORD"])

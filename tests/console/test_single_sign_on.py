@@ -76,7 +76,7 @@ def test_somebody_new_gets_an_account_without_a_letter(provider: IdentityProvide
     assert come_back(client)["Location"] == "/"
     dora = person_in(client)
     assert dora is not None
-    assert (dora.email, dora.has_usable_password()) == (DORA["email"], False)
+    assert (dora.email, dora.name, dora.has_usable_password()) == (DORA["email"], "Dora", False)
     assert EmailAddress.objects.get(user=dora).verified
     assert mail.outbox == []
     assert not SocialToken.objects.exists()
