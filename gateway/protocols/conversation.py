@@ -110,7 +110,7 @@ class Format(msgspec.Struct, frozen=True):
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """What a call asks. None and () stand for what was not said.
 
-    `effort` is how much the model should think: none, minimal, low, medium, high or xhigh.
+    `effort` is how much the model should think: none, minimal, low, medium, high, xhigh or max.
     """
 
     system: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from gateway.protocols.conversation import Conversation, File, Text
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.=+-]+)*;base64,", re.ASCII)
 PDF = "application/pdf"
 MAX_NAME_LENGTH = 64
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 class Data(NamedTuple):

@@ -108,12 +108,13 @@ def _check(call: Call) -> None:
     if isinstance(temperature, int | float) and not 0 <= temperature <= 1:
         raise invalid("temperature", "temperature: range: 0..1")
     read_objects(call.body, "tools")
-    for message in read_messages(call.body):
-        _check_message(message)
+    for at, message in enumerate(read_messages(call.body)):
+        _check_message(message, is_first=at == 0)
 
 
-def _check_message(message: Json) -> None:
-    if message["role"] not in ("user", "assistant"):
+def _check_message(message: Json, *, is_first: bool) -> None:
+    """Instructions may be given on the way, and not at the start."""
+    if message["role"] not in ("user", "assistant") and (is_first or message["role"] != "system"):
         raise invalid("messages", "messages: Unexpected role. Use the top-level system parameter.")
     content = message.get("content")
     for block in content if isinstance(content, list) else ():

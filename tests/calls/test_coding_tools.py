@@ -58,7 +58,7 @@ async def test_a_request_of_a_coding_tool_is_answered_by_every_kind_of_provider(
     await check_books(served, aconn, provider)
 
 
-@pytest.mark.parametrize("name", ["terminal-agent", "title-of-a-session"])
+@pytest.mark.parametrize("name", ["terminal-agent", "adaptive-agent", "title-of-a-session"])
 async def test_a_tool_that_counts_first_is_told_a_number(
     name: str, world: World, start: Any
 ) -> None:

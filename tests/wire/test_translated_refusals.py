@@ -58,7 +58,11 @@ def test_what_anthropic_cannot_be_asked_is_refused_by_name(
 
 FILE = {"type": "file", "file_id": "f"}
 REFUSED_BY_MESSAGES: list[tuple[dict[str, Any], str]] = [
-    ({"messages": [{"role": "system", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "bard", "content": "x"}]}, "messages[0].role"),
+    (
+        {"messages": [{"role": "system", "content": [{"type": "tool_addition"}]}]},
+        "messages[0].content[0]",
+    ),
     ({"messages": [user({"type": "image", "source": FILE})]}, "messages[0].content[0]"),
     ({"messages": [user({"type": "document", "source": FILE})]}, "messages[0].content[0]"),
     (

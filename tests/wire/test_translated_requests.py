@@ -292,3 +292,29 @@ def test_what_anthropics_hosted_tools_did_before_is_left_out() -> None:
     ]
     written = to_chat(messages=[HELLO, {"role": "assistant", "content": hosted}])
     assert written["messages"][1] == {"role": "assistant", "content": "Found"}
+
+
+def test_instructions_on_the_way_are_put_with_the_others() -> None:
+    """Anthropic's clients send them since 2026; a system message was refused as no role."""
+    asked: list[Any] = [
+        {"role": "system", "content": "Gone.", "clear_at": "next_user_message"},
+        {"role": "user", "content": "Hello"},
+        {"role": "system", "content": [text("Be brief.")]},
+        {"role": "system", "content": "Now.", "clear_at": "next_user_message"},
+        {"role": "system", "output_config": {"effort": "low"}},
+    ]
+    written = to_chat(system="Be kind.", messages=asked)
+    together = {"role": "system", "content": "Be kind.\n\nBe brief.\n\nNow."}
+    assert written["messages"] == [together, HELLO]
+
+
+def test_a_tool_that_was_found_is_told_by_its_name() -> None:
+    found = {"type": "tool_reference", "tool_name": "get"}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [found]}
+    assert to_chat(messages=[user(result)])["messages"][0]["content"] == "get"
+
+
+def test_the_highest_effort_is_carried() -> None:
+    assert to_messages(reasoning_effort="max")["output_config"] == {"effort": "max"}
+    budget = to_messages(reasoning_effort="max", model="claude-sonnet-4-5", cap=64_000)
+    assert budget["thinking"]["budget_tokens"] == 32_768

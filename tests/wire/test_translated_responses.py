@@ -126,7 +126,8 @@ def test_formats_effort_and_sampling_are_carried() -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"tools": [{"type": "custom", "name": "f"}]}, "tools[0]"),
+    ({"tools": [{"type": "local_shell"}]}, "tools[0]"),
+    ({"input": [{"type": "additional_tools", "tools": [{"type": "shell"}]}]}, "input[0].tools[0]"),
     ({"tools": [{"type": "local_shell"}]}, "tools[0]"),
     ({"input": [{"type": "computer_call"}]}, "input[0]"),
     ({"input": [{"role": "bard", "content": "x"}]}, "input[0].role"),

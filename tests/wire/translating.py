@@ -56,9 +56,9 @@ def _from_chat(writer: EventWriter) -> TranslatedStream:
     )
 
 
-def to_responses() -> TranslatedStream:
+def to_responses(request: Any = RESPONSES_REQUEST) -> TranslatedStream:
     """A provider of chat completions, for a caller of responses."""
-    return _from_chat(responses.ResponsesEventWriter(head(RESPONSES_REQUEST)))
+    return _from_chat(responses.ResponsesEventWriter(head(request)))
 
 
 def to_completion() -> TranslatedStream:
@@ -202,5 +202,6 @@ _DONE = {
     "refusal.done": "refusal",
     "reasoning_summary_text.done": "text",
     "function_call_arguments.done": "arguments",
+    "custom_tool_call_input.done": "input",
 }
 _EMPTY = {"function_call_arguments.done": "{}"}

@@ -63,13 +63,17 @@ class _Block(msgspec.Struct):
     name: str = ""
     input: Any = None
     tool_use_id: str = ""
+    tool_name: str = ""
     content: str | list[_Block] | dict[str, Any] | None = None
     is_error: bool | None = None
 
 
 class _Message(msgspec.Struct):
+    """`clear_at` says how long instructions on the way hold: to the next turn of the user's."""
+
     role: str
-    content: str | list[_Block]
+    content: str | list[_Block] | None = None
+    clear_at: str | None = None
 
 
 class _Tool(msgspec.Struct):
@@ -121,10 +125,13 @@ def read_conversation(request: MessagesRequest) -> Conversation:
     choice = asked.tool_choice
     wanted = asked.output_config.format if asked.output_config else None
     wanted = wanted or asked.output_format
+    system = [*_read_system(asked.system), *_read_instructions(asked.messages)]
     return Conversation(
-        system=tuple(text for text in _read_system(asked.system) if text),
+        system=tuple(text for text in system if text),
         turns=tuple(
-            _read_turn(message, f"messages[{at}]") for at, message in enumerate(asked.messages)
+            _read_turn(message, f"messages[{at}]")
+            for at, message in enumerate(asked.messages)
+            if message.role != "system"
         ),
         tools=tuple(_read_tools(asked.tools or [])),
         choice=None if choice is None else _read_choice(choice),
@@ -144,16 +151,28 @@ def _read_system(system: str | list[_Block] | None) -> list[str]:
     return [block.text for block in system or ()]
 
 
+def _read_instructions(messages: list[_Message]) -> Iterator[str]:
+    """Read instructions that were given on the way; they are put with the others, as everywhere."""
+    last = max((at for at, one in enumerate(messages) if one.role == "user"), default=-1)
+    for at, message in enumerate(messages):
+        if message.role != "system" or (message.clear_at == "next_user_message" and at < last):
+            continue
+        for part in _read_parts(message.content, f"messages[{at}].content"):
+            if not isinstance(part, Text):
+                raise refuse(f"messages[{at}].content", "instructions that are no text")
+            yield part.text
+
+
 def _read_turn(message: _Message, field: str) -> Turn:
     if message.role not in {"user", "assistant"}:
         raise BadRequest(f"'{message.role[:50]}' is no role.", f"{field}.role")
     return Turn(Role(message.role), tuple(_read_blocks(message.content, f"{field}.content")))
 
 
-def _read_blocks(content: str | list[_Block], field: str) -> Iterator[Asked]:
+def _read_blocks(content: str | list[_Block] | None, field: str) -> Iterator[Asked]:
     if isinstance(content, str):
         content = [_Block("text", text=content)]
-    for at, block in enumerate(content):
+    for at, block in enumerate(content or ()):
         if block.type == "tool_use":
             arguments = msgspec.json.encode({} if block.input is None else block.input)
             yield ToolCall(block.id, block.name, arguments.decode())
@@ -189,6 +208,8 @@ def _read_part(block: _Block, field: str) -> Iterator[Text | Image | File]:
             yield _read_image(block.source, field)
         case "document" if isinstance(block.source, _Source):
             yield from _read_document(block.source, block.title or "", field)
+        case "tool_reference":  # A tool that was found by a search, and is declared anyhow.
+            yield Text(block.tool_name)
         case "search_result":
             source = block.source if isinstance(block.source, str) else ""
             parts = _read_parts(block.content, f"{field}.content")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from gateway.errors import BadRequest
 from gateway.protocols.answer import is_truthy, read_text
 from gateway.protocols.body import ABSENT, UNREADABLE, Members, is_null
 from gateway.protocols.form import Feature, FeatureKind
@@ -34,8 +35,10 @@ class Block(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
+    """Instructions on the way may say how the answer is to be made, and nothing else."""
+
     role: str
-    content: str | list[Block]
+    content: str | list[Block] | None = None
 
 
 class Tool(msgspec.Struct):
@@ -104,7 +107,8 @@ def find_features(
     system: str | list[Block] | None,
     tools: list[Tool] | None,
 ) -> tuple[Feature, ...]:
-    """Return every such part with its path, those in messages first.
+    """Return every such part with its path, those in messages first. Raises BadRequest where a
+    message has no content.
 
     The standard tier and `auto`, which may use capacity that was paid beforehand, cost what is
     priced.
@@ -113,6 +117,9 @@ def find_features(
     for at, message in enumerate(messages):
         if type(message.content) is list:
             found.extend(_find_in_blocks(f"messages[{at}].content", message.content))
+        elif message.content is None and message.role != "system":
+            field = f"messages[{at}].content"
+            raise BadRequest(f"'{field}' is required.", field, "missing_required_parameter")
     if type(system) is list:
         found.extend(_find_in_blocks("system", system))
     for at, tool in enumerate(tools or ()):

@@ -39,7 +39,8 @@ MIN_BUDGET_TOKENS = 1024
 _TAKES_BUDGET = re.compile(r"claude-(?:3-7|(?:opus|sonnet|haiku)-4(?:-[015])?(?![-.]?\d(?!\d)))")
 _THINKS_NOT = re.compile(r"claude-(?:2|instant|3(?!-7))")
 _EFFORTS = {"minimal": "low", "xhigh": "max"}
-_BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768}
+_BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384}
+_LARGEST_BUDGET = 32768
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -106,7 +107,7 @@ def _write_thinking(conversation: Conversation, model: str, cap: int) -> dict[st
             "thinking": {"type": "adaptive"},
             "output_config": {"effort": _EFFORTS.get(effort, effort)},
         }
-    budget = min(_BUDGETS[effort], cap * 3 // 4)
+    budget = min(_BUDGETS.get(effort, _LARGEST_BUDGET), cap * 3 // 4)
     if budget < MIN_BUDGET_TOKENS or _is_mid_turn(conversation):
         return {}
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}

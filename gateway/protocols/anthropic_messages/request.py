@@ -119,11 +119,11 @@ def _drop_unsigned(raw: msgspec.Raw) -> list[Any]:
     Anthropic refuses a request for them. A conversation may change its model on the way."""
     messages: list[dict[str, Any]] = []
     for message in msgspec.json.decode(raw):
-        content = message["content"]
+        content = message.get("content")
         if isinstance(content, list):
             content = [block for block in content if not _is_unsigned(block)]
-        if content:
-            messages.append({**message, "content": content})
+        if content or message.get("role") == "system":
+            messages.append({**message, "content": content} if content else message)
     return messages
 
 

@@ -28,6 +28,12 @@ from gateway.protocols.conversation import (
     Turn,
 )
 from gateway.protocols.openai_responses.request import STATE_FIELDS, ResponsesRequest
+from gateway.protocols.openai_responses.tools import (
+    Declared,
+    join_name,
+    read_tools,
+    write_free,
+)
 from gateway.protocols.parts import read_data_url, read_effort, read_file, refuse
 
 CARRIED = frozenset(
@@ -39,9 +45,13 @@ CARRIED = frozenset(
 )
 # Refused wherever they stand, by request.py: nothing is kept.
 REFUSED = STATE_FIELDS
-# Tools that the caller runs, but that only OpenAI's models know how to call.
-_BUILT_IN_TOOLS = frozenset(
-    {"custom", "local_shell", "shell", "apply_patch", "computer_use_preview", "computer"}
+# Items that mean something to the models alone that wrote them, and what hosted tools did.
+_DROPPED_ITEMS = frozenset(
+    {
+        *("reasoning", "web_search_call", "file_search_call", "code_interpreter_call"),
+        *("image_generation_call", "mcp_list_tools", "mcp_call", "tool_search_call"),
+        *("tool_search_output", "program", "program_output"),
+    }
 )
 
 
@@ -60,16 +70,11 @@ class _Item(msgspec.Struct):
     content: str | list[_Part] | None = None
     call_id: str = ""
     name: str = ""
-    arguments: str = ""
-    output: str | list[_Part] | None = None
-
-
-class _Tool(msgspec.Struct):
-    type: str = ""
-    name: str = ""
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    namespace: str | None = None
+    arguments: Any = ""
+    input: str = ""
+    output: str | list[_Part] | dict[str, Any] | None = None
+    tools: list[Declared] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -98,7 +103,7 @@ class _Asked(msgspec.Struct):
     instructions: str | None = None
     temperature: float | None = None
     top_p: float | None = None
-    tools: list[_Tool] | None = None
+    tools: list[Declared] | None = None
     tool_choice: str | _Choice | None = None
     parallel_tool_calls: bool | None = None
     text: _Text | None = None
@@ -119,7 +124,7 @@ def read_conversation(request: ResponsesRequest) -> Conversation:
     return Conversation(
         system=system,
         turns=turns,
-        tools=tuple(_read_tools(asked.tools or [])),
+        tools=tuple(_read_tools(asked)),
         choice=choice,
         chosen=chosen,
         is_parallel=asked.parallel_tool_calls,
@@ -162,15 +167,29 @@ def _read_item(item: _Item, field: str) -> Turn | None:
             if item.role not in {"user", "assistant"}:
                 raise BadRequest(f"'{item.role[:50]}' is no role.", f"{field}.role")
             return Turn(Role(item.role), tuple(_read_parts(item.content, f"{field}.content")))
-        case "function_call":
-            return Turn(Role.ASSISTANT, (ToolCall(item.call_id, item.name, item.arguments),))
-        case "function_call_output":
+        case "function_call" | "custom_tool_call":
+            is_free = item.type == "custom_tool_call"
+            arguments = write_free(item.input) if is_free else _read_arguments(item, field)
+            call = ToolCall(item.call_id, join_name(item.namespace or "", item.name), arguments)
+            return Turn(Role.ASSISTANT, (call,))
+        case "function_call_output" | "custom_tool_call_output":
+            if isinstance(item.output, dict):
+                raise BadRequest(f"'{field}.output' has to be text or a list.", f"{field}.output")
             parts = tuple(_read_parts(item.output, f"{field}.output"))
             return Turn(Role.USER, (ToolResult(item.call_id, parts),))
-        case "reasoning":
+        case "additional_tools":
+            return None
+        case type_ if type_ in _DROPPED_ITEMS:
             return None
         case type_:
             raise refuse(field, f"an item of the type '{type_[:50]}'")
+
+
+def _read_arguments(item: _Item, field: str) -> str:
+    if not isinstance(item.arguments, str):
+        message = f"'{field}.arguments' has to be text."
+        raise BadRequest(message, f"{field}.arguments")
+    return item.arguments
 
 
 def _read_parts(content: str | list[_Part] | None, field: str) -> Iterator[Text | Image | File]:
@@ -197,24 +216,18 @@ def _read_image(url: str, field: str) -> Image:
     return Image(field=field, media_type=data.media_type, data=data.data)
 
 
-def _read_tools(tools: list[_Tool]) -> Iterator[Tool]:
-    """Hosted tools are dropped: the model then answers without. One that the caller runs is not."""
-    for at, tool in enumerate(tools):
-        if tool.type in _BUILT_IN_TOOLS:
-            raise refuse(f"tools[{at}]", f"the tool '{tool.type}'")
-        if tool.type == "function":
-            yield Tool(
-                name=tool.name,
-                description=tool.description,
-                schema=tool.parameters or {},
-                strict=tool.strict,
-            )
+def _read_tools(asked: _Asked) -> Iterator[Tool]:
+    """Tools may be declared on the way, too."""
+    yield from read_tools(asked.tools or [], "tools")
+    for at, item in enumerate(asked.input if isinstance(asked.input, list) else ()):
+        if item.type == "additional_tools":
+            yield from read_tools(item.tools or [], f"input[{at}].tools")
 
 
 def _read_choice(sent: str | _Choice | None) -> tuple[Choice | None, str]:
     """A choice among some of the tools becomes one among all of them."""
     if isinstance(sent, _Choice):
-        if sent.type == "function":
+        if sent.type in {"function", "custom"}:
             return Choice.NAMED, sent.name
         if sent.type != "allowed_tools":
             return None, ""

@@ -42,6 +42,7 @@ from gateway.protocols.openai_responses.replies import (
     write_response,
 )
 from gateway.protocols.openai_responses.stream import write_error
+from gateway.protocols.openai_responses.tools import find_kinds
 
 
 class _Item(msgspec.Struct):
@@ -121,6 +122,7 @@ class ResponsesEventWriter:
 
     def __init__(self, head: Head) -> None:
         self._head = head
+        self._kinds = find_kinds(head.request)
         self._sequence = Sequence()
         self._number = 0
         self._output: list[Item] = []
@@ -164,9 +166,7 @@ class ResponsesEventWriter:
                 return self._close(block)
 
     def _open(self, block: Block) -> bytes:
-        item = write_item(_EMPTY[block.kind], self._head.call_id, block.index)
-        if block.kind is BlockKind.CALL:
-            item |= {"call_id": block.id, "name": block.name, "arguments": ""}
+        item = self._write_item(_begin_block(block), block.index)
         begun = item | _BEGUN.get(item["type"], {})
         told = self._write("response.output_item.added", output_index=block.index, item=begun)
         match block.kind:
@@ -194,12 +194,14 @@ class ResponsesEventWriter:
             case BlockKind.THINKING:
                 place = self._place(block, summary_index=0)
                 return self._write("response.reasoning_summary_text.delta", **place, delta=text)
+            case BlockKind.CALL if self._is_free(block):
+                return b""  # What stands in its JSON is known when that is whole.
             case BlockKind.CALL:
                 place = self._place(block)
                 return self._write("response.function_call_arguments.delta", **place, delta=text)
 
     def _close(self, block: Block) -> bytes:
-        item = write_item(_read_block(block), self._head.call_id, block.index)
+        item = self._write_item(_read_block(block), block.index)
         self._output.append(item)
         told = self._write_done(block, item)
         return told + self._write("response.output_item.done", output_index=block.index, item=item)
@@ -225,30 +227,45 @@ class ResponsesEventWriter:
                 return done + self._write(
                     "response.reasoning_summary_part.done", **place, part=part
                 )
+            case BlockKind.CALL if self._is_free(block):
+                place, text = self._place(block), item["input"]
+                told = self._write("response.custom_tool_call_input.delta", **place, delta=text)
+                return told + self._write(
+                    "response.custom_tool_call_input.done", **place, input=text
+                )
             case BlockKind.CALL:
                 return self._write(
                     "response.function_call_arguments.done",
                     **self._place(block),
-                    name=block.name,
+                    name=item["name"],
                     arguments=item["arguments"],
                 )
 
     def _place(self, block: Block, **within: int) -> dict[str, Any]:
         prefix = {BlockKind.THINKING: "rs", BlockKind.CALL: "fc"}.get(block.kind, "msg")
+        if self._is_free(block):
+            prefix = "ctc"
         id_ = item_id(prefix, self._head.call_id, block.index)
         return {"item_id": id_, "output_index": block.index, **within}
 
+    def _is_free(self, block: Block) -> bool:
+        kind = self._kinds.get(block.name)
+        return kind is not None and kind.is_free
 
-_EMPTY: dict[BlockKind, Answered] = {
-    BlockKind.TEXT: Text(""),
-    BlockKind.REFUSAL: Refusal(""),
-    BlockKind.THINKING: Thinking(""),
-    BlockKind.CALL: ToolCall("", "", ""),
-}
+    def _write_item(self, part: Answered, at: int) -> Item:
+        return write_item(part, self._head.call_id, at, self._kinds)
+
+
 _BEGUN: dict[str, Item] = {
     "message": {"content": [], "status": "in_progress"},
-    "function_call": {"status": "in_progress"},
+    "function_call": {"status": "in_progress", "arguments": ""},
+    "custom_tool_call": {"status": "in_progress", "input": ""},
 }
+
+
+def _begin_block(block: Block) -> Answered:
+    """What a block is before anything stands in it."""
+    return _read_block(Block(kind=block.kind, id=block.id, name=block.name))
 
 
 def _read_block(block: Block) -> Answered:

@@ -7,6 +7,7 @@ other type is reported as `other`, and a strict quota decides what to do with it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -39,16 +40,20 @@ class Part(msgspec.Struct):
     input_audio: Raw = ABSENT
 
 
+class Tool(msgspec.Struct):
+    """A tool; `tools` are those of a namespace."""
+
+    type: str = ""
+    tools: list[Tool] | None = None
+
+
 class Item(msgspec.Struct):
-    """One item of the input; a message may leave its type out."""
+    """One item of the input; a message may leave its type out, and tools may be declared here."""
 
     type: str = "message"
     content: str | list[Part] | None = None
-    output: str | list[Part] | None = None
-
-
-class Tool(msgspec.Struct):
-    type: str = ""
+    output: str | list[Part] | dict[str, Any] | None = None
+    tools: list[Tool] | None = None
 
 
 # Top-level fields, whether a value of theirs asks for anything, and for what.
@@ -68,9 +73,7 @@ def find_features(
     if not isinstance(items, str):
         for at, item in enumerate(items):
             found.extend(_find_in_item(f"input[{at}]", item))
-    for at, tool in enumerate(tools or ()):
-        if tool.type not in _CLIENT_TOOLS:
-            found.append(Feature(f"tools[{at}]", FeatureKind.HOSTED_TOOL))
+    found.extend(_find_in_tools("tools", tools))
     for name in FEATURE_FIELDS & members.keys():
         asks, kind = _FIELDS[name]
         if asks(members[name]):
@@ -78,8 +81,18 @@ def find_features(
     return tuple(found)
 
 
+def _find_in_tools(path: str, tools: list[Tool] | None) -> Iterator[Feature]:
+    for at, tool in enumerate(tools or ()):
+        if tool.type == "namespace":
+            yield from _find_in_tools(f"{path}[{at}].tools", tool.tools)
+        elif tool.type not in _CLIENT_TOOLS:
+            yield Feature(f"{path}[{at}]", FeatureKind.HOSTED_TOOL)
+
+
 def _find_in_item(path: str, item: Item) -> Iterator[Feature]:
-    if item.type not in _TEXT_ITEMS:
+    if item.type == "additional_tools":
+        yield from _find_in_tools(f"{path}.tools", item.tools)
+    elif item.type not in _TEXT_ITEMS:
         yield Feature(path, FeatureKind.OTHER)
     for name, parts in (("content", item.content), ("output", item.output)):
         if isinstance(parts, list):

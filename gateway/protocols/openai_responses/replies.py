@@ -22,6 +22,7 @@ from gateway.protocols.conversation import (
     Untranslatable,
 )
 from gateway.protocols.openai_responses.request import ResponsesRequest
+from gateway.protocols.openai_responses.tools import Kind, find_kinds, write_call
 
 Item = dict[str, Any]
 
@@ -116,7 +117,8 @@ def _read_item(item: _Item, names: Mapping[str, str]) -> Iterator[Answered]:
 
 def write_reply(reply: Reply, head: Head, usage: Usage | None) -> bytes:
     """Write the body of an answer."""
-    output = [write_item(part, head.call_id, at) for at, part in enumerate(reply.parts)]
+    kinds = find_kinds(head.request)
+    output = [write_item(part, head.call_id, at, kinds) for at, part in enumerate(reply.parts)]
     return msgspec.json.encode(write_response(head, stop=reply.stop, output=output, usage=usage))
 
 
@@ -158,8 +160,8 @@ def _write_reasoning(head: Head) -> Any:
     return members.get("reasoning", {"effort": None, "summary": None})
 
 
-def write_item(part: Answered, call_id: str, at: int) -> Item:
-    """Write a part of the answer as the item at its place, complete."""
+def write_item(part: Answered, call_id: str, at: int, kinds: Mapping[str, Kind]) -> Item:
+    """Write a part of the answer as the item at its place, complete; `kinds` is find_kinds()'s."""
     match part:
         case Text(text=text):
             return message_item(call_id, at, [text_part(text)])
@@ -168,15 +170,9 @@ def write_item(part: Answered, call_id: str, at: int) -> Item:
         case Thinking(text=text):
             summary = [{"type": "summary_text", "text": text}] if text else []
             return {"id": item_id("rs", call_id, at), "type": "reasoning", "summary": summary}
-        case ToolCall(id=id_, name=name, arguments=arguments):
-            return {
-                "id": item_id("fc", call_id, at),
-                "type": "function_call",
-                "status": "completed",
-                "call_id": id_,
-                "name": name,
-                "arguments": arguments or "{}",
-            }
+        case ToolCall(name=name):
+            is_free = name in kinds and kinds[name].is_free
+            return write_call(part, item_id("ctc" if is_free else "fc", call_id, at), kinds)
 
 
 def message_item(call_id: str, at: int, content: list[Item], status: str = "completed") -> Item:
