@@ -21,9 +21,11 @@ from accounts import access
 from accounts.access import Right
 from accounts.errors import AccountsError
 from accounts.models import ApiKey, Membership, Organization, Project
-from billing.models import Quota
+from billing.ledger.windows import END
+from billing.models import Quota, QuotaWindow
 from billing.quotas import end_quota, parse_quota, set_quota, write_amount
 from billing.quotas.asking import find_open
+from billing.quotas.counted import is_counted_in_redis
 from billing.quotas.standing import find_added, find_visible, find_windows
 from console.catalog import list_models
 from console.forms import Form
@@ -244,7 +246,6 @@ def read_standings(place: Place, quotas: Iterable[Quota]) -> list[QuotaStanding]
     standings = []
     for quota in found:
         window = windows.get(quota.pk)
-        in_memory = quota.unit == "concurrency" or quota.window == "minute"
         more = added.get(quota.pk, 0)
         where = places.get((quota.scope, quota.scope_id), f"{quota.scope} {quota.scope_id}")
         standings.append(
@@ -253,16 +254,30 @@ def read_standings(place: Place, quotas: Iterable[Quota]) -> list[QuotaStanding]
                 place=where,
                 short=write_title(quota),
                 title=f"{write_title(quota)}, {where}",
-                used=None if in_memory else (window.posted + window.overrun if window else 0),
+                used=find_used(quota, window),
                 limit=None if quota.limit is None else quota.limit + more,
                 added=more,
-                ends_at=window.ends_at if window and window.ends_at.year < 9000 else None,
+                ends_at=find_end(quota, window),
                 warning=warn(quota, more, largest),
                 may_change=may_manage(place, quota),
             )
         )
     order = {scope: number for number, scope in enumerate(Quota.Scope.values)}
     return sorted(standings, key=lambda each: (order[each.quota.scope], -each.percent, each.title))
+
+
+def find_used(quota: Quota, window: QuotaWindow | None) -> int | None:
+    """Return what is used; None where that is not known, because Redis is away."""
+    if is_counted_in_redis(quota):
+        return None if window is None else window.drawn
+    return 0 if window is None else window.posted + window.overrun
+
+
+def find_end(quota: Quota, window: QuotaWindow | None) -> datetime | None:
+    """Return when the window ends, where that is worth saying."""
+    if window is None or is_counted_in_redis(quota) or window.ends_at >= END:
+        return None
+    return window.ends_at
 
 
 def write_title(quota: Quota) -> str:

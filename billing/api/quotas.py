@@ -51,7 +51,8 @@ class QuotaOut(serializers.ModelSerializer[Quota]):
     limit = serializers.SerializerMethodField(help_text=f"{AMOUNT} Null counts without refusing.")
     model = serializers.CharField(help_text="Empty: for all models.")
     window_now = serializers.SerializerMethodField(
-        help_text="Null where nothing was used yet, and for what is counted by the minute."
+        help_text="Null where nothing was used yet. Of what is counted by the minute, and of calls "
+        "at once, `drawn` is all that is known."
     )
 
     class Meta:

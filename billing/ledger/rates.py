@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -225,10 +226,17 @@ class Rates:
 
 
 def key_of(window: Window) -> str:
-    """Return a window's key. The braces keep an organization's keys in one slot of a cluster."""
+    """Return a window's key."""
     rule = window.rule
-    period = "now" if window.is_concurrency else str(int(window.starts_at.timestamp()))
-    return f"tollgate:{{{rule.organization}}}:{rule.id}:{period}"
+    starts_at = None if window.is_concurrency else window.starts_at
+    return write_key(organization=rule.organization, quota=rule.id, starts_at=starts_at)
+
+
+def write_key(*, organization: int, quota: int, starts_at: datetime | None) -> str:
+    """Write the key of a quota's period, or with None of what runs now. The braces keep an
+    organization's keys in one slot of a cluster."""
+    period = "now" if starts_at is None else str(int(starts_at.timestamp()))
+    return f"tollgate:{{{organization}}}:{quota}:{period}"
 
 
 def _kind(window: Window) -> str:

@@ -1,7 +1,4 @@
-"""How quotas stand now, for people. What gateways decide by is the ledger's.
-
-Windows of quotas that are counted in Redis are not here.
-"""
+"""How quotas stand now, for people. What gateways decide by is the ledger's."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from accounts import access
 from accounts.access import Right
 from accounts.models import ApiKey, Organization
 from billing.models import Quota, QuotaRaise, QuotaWindow
+from billing.quotas.counted import find_counted, is_counted_in_redis
 
 
 def find_visible(organization: Organization, standing: access.Standing) -> QuerySet[Quota]:
@@ -34,11 +32,14 @@ def find_visible(organization: Organization, standing: access.Standing) -> Query
 
 
 def find_windows(quotas: Iterable[Quota], *, at: datetime | None = None) -> dict[int, QuotaWindow]:
-    """Return the window that each quota is in, by the quota's id; none where nothing was drawn."""
+    """Return the window that each quota is in, by the quota's id; none where nothing was drawn,
+    and none of what is counted in Redis while that is away."""
     at = at or timezone.now()
+    quotas = list(quotas)
+    counted = [quota for quota in quotas if is_counted_in_redis(quota)]
     ids = [quota.pk for quota in quotas]
     current = QuotaWindow.objects.filter(quota__in=ids, starts_at__lte=at, ends_at__gt=at)
-    return {window.quota_id: window for window in current}
+    return {window.quota_id: window for window in current} | find_counted(counted, at=at)
 
 
 def find_added(quotas: Iterable[Quota], *, at: datetime | None = None) -> dict[int, int]:
