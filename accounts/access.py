@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from accounts.models import ManagementKey, Membership, Organization, User
@@ -209,6 +210,14 @@ def find_organizations(user: User, key: ManagementKey | None = None) -> QuerySet
         return Organization.objects.none()
     ours = Membership.objects.filter(user=user, left_at=None)
     return Organization.objects.filter(pk__in=ours.values("organization"))
+
+
+def may_found_organization(user: User, key: ManagementKey | None = None) -> bool:
+    """Ask before a person makes an organization of their own: operators may, and where everybody
+    may sign up everybody may, in person."""
+    return may_manage_platform(user, key) or (
+        key is None and user.is_active and settings.SIGNUP == "open"
+    )
 
 
 def may_manage_platform(user: User, key: ManagementKey | None = None) -> bool:

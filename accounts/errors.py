@@ -13,6 +13,8 @@
       OrganizationIsDeleted  a deleted organization never comes back
       OrganizationIsActive   only a suspended one can be deleted
       InUse               something else refers to it still
+      AnsweredAlready     a request gets one answer
+      LastOperator        an installation is never left without an operator
 
 No message holds any part of a key.
 """
@@ -112,6 +114,18 @@ class InUse(AccountsError):
     """Something else refers to it still."""
 
     code = "in_use"
+
+
+class AnsweredAlready(AccountsError):
+    """Somebody answered the request before."""
+
+    code = "answered_already"
+
+
+class LastOperator(AccountsError):
+    """Somebody else has to be made an operator first."""
+
+    code = "last_operator"
 
 
 class LastOwner(AccountsError):

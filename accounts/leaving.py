@@ -17,6 +17,8 @@ from accounts.changes import wait_for_turn
 from accounts.errors import InvalidField
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 
+FORGOTTEN_DOMAIN = "@deleted.invalid"  # Where the addresses of forgotten people are.
+
 
 def hand_over(keys: Iterable[ApiKey], to: Membership | None) -> int:
     """Give keys to another member of their organization, or make them service keys (`to` None).
@@ -62,7 +64,7 @@ def forget_person(user: User) -> None:
             parts.filter(**{relation.field.name: user}).delete()
     user.groups.clear()
     user.user_permissions.clear()
-    user.email = f"deleted-{user.pk}@deleted.invalid"
+    user.email = f"deleted-{user.pk}{FORGOTTEN_DOMAIN}"
     user.name = ""
     user.is_active = user.is_superuser = False
     user.set_unusable_password()

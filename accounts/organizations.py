@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from accounts import rows
 from accounts.ending import living
-from accounts.models import Organization, Project
+from accounts.members import join
+from accounts.models import Membership, Organization, Project, User
 
 
 def make_organization(*, slug: str, name: str, time_zone: str = "UTC") -> Organization:
     """Make an organization without members. Raises InvalidField."""
     return rows.insert(Organization(slug=slug, name=name, time_zone=time_zone))
+
+
+def found_organization(
+    founder: User, *, slug: str, name: str, time_zone: str = "UTC"
+) -> Organization:
+    """Make an organization that its founder owns, with a first project. Raises InvalidField."""
+    with transaction.atomic():
+        organization = make_organization(slug=slug, name=name, time_zone=time_zone)
+        join(organization, founder, Membership.Role.OWNER)
+        make_project(organization, slug="default", name="Default")
+    return organization
 
 
 def change_organization(organization: Organization, changes: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from accounts.access import Right
 from accounts.errors import AccountsError, InvalidField
 from billing.models import Quota, RaiseRequest
 from billing.quotas import active_raises, write_amount
-from billing.quotas.asking import approve, ask_for_more, decline
+from billing.quotas.asking import approve, ask_for_more, decline, find_requests, may_ask
 from console.forms import Form, Reason
 from console.keyforms import end_of_day
 from console.limits import find_quota, may_manage, name_members, read_standings
@@ -65,8 +65,7 @@ def show_one(request: HttpRequest, place: Place, quota: int) -> HttpResponse:
             messages.success(request, "Asked. Whoever may raise it sees that under Limits.")
             return redirect("limit", organization=place.organization.slug, quota=quota)
     members = name_members(place)
-    requests = found.raise_requests.select_related("quota_raise")[:SHOWN_REQUESTS]
-    manages = may_manage(place, found)
+    requests = find_requests(place.organization, place.standing).filter(quota=found)
     return show(
         request,
         "limit",
@@ -76,25 +75,15 @@ def show_one(request: HttpRequest, place: Place, quota: int) -> HttpResponse:
         raises=active_raises(found),
         requests=[
             (each, members.get(each.member, "somebody"))
-            for each in requests
-            if manages or each.member == place.standing.membership
+            for each in requests.select_related("quota_raise")[:SHOWN_REQUESTS]
         ],
         form=form,
-        may_ask=may_ask(place, found),
-    )
-
-
-def may_ask(place: Place, quota: Quota) -> bool:
-    """People of the organization ask; operators from outside answer."""
-    return (
-        place.standing.membership is not None
-        and quota.limit is not None
-        and not place.standing.is_suspended
+        may_ask=may_ask(place.standing, found),
     )
 
 
 def ask(place: Place, quota: Quota, form: Request) -> None:
-    if not may_ask(place, quota) or place.standing.membership is None:
+    if not may_ask(place.standing, quota) or place.standing.membership is None:
         raise PermissionDenied("This limit cannot be asked about.")
     with writing():
         ask_for_more(quota, member=place.standing.membership, **form.cleaned_data)
@@ -144,9 +133,13 @@ def refuse_request(request: HttpRequest, place: Place, number: int) -> HttpRespo
     found = find_open_request(place, number)
     form = Reason(request.POST, prefix="no")
     if form.is_valid():
-        with writing():
-            decline(found, answer=form.cleaned_data["reason"], by=place.user.email)
-        messages.success(request, "Declined.")
+        try:
+            with writing():
+                decline(found, answer=form.cleaned_data["reason"], by=place.user.email)
+        except AccountsError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, "Declined.")
     return redirect("limits", organization=place.organization.slug)
 
 

@@ -24,7 +24,7 @@ from accounts.models import ApiKey, Membership, Organization, Project
 from billing.ledger.windows import END
 from billing.models import Quota, QuotaWindow
 from billing.quotas import end_quota, parse_quota, set_quota, write_amount
-from billing.quotas.asking import find_open
+from billing.quotas.asking import find_requests
 from billing.quotas.counted import is_counted_in_redis
 from billing.quotas.standing import find_added, find_visible, find_windows
 from console.catalog import list_models
@@ -109,16 +109,13 @@ class QuotaForm(Form):
 @inside(Right.SEE_QUOTAS)
 def show_all(request: HttpRequest, place: Place) -> HttpResponse:
     standings = read_standings(place, living(find_visible(place.organization, place.standing)))
-    requests = find_open(place.organization.pk).filter(
-        quota__in=[each.quota.pk for each in standings]
-    )
+    requests = find_requests(place.organization, place.standing).filter(decided_at=None)
     titles = {each.quota.pk: each for each in standings}
     members = name_members(place)
-    mine = place.standing.membership
     asked = [
         (each, titles[each.quota_id], members.get(each.member, "somebody"))
-        for each in requests
-        if titles[each.quota_id].may_change or each.member == mine
+        for each in requests.order_by("id")
+        if each.quota_id in titles
     ]
     return show(
         request,

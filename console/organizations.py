@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -17,9 +16,8 @@ from django.views.decorators.cache import never_cache
 from accounts import access
 from accounts.access import Right
 from accounts.errors import AccountsError
-from accounts.members import join
-from accounts.models import Membership, Organization, User
-from accounts.organizations import change_organization, make_organization, make_project
+from accounts.models import Organization
+from accounts.organizations import change_organization, found_organization
 from console.forms import Form, time_zones
 from console.overview import read_overview
 from console.shell import Place, complain, inside, person_of, show, writing
@@ -65,26 +63,19 @@ class Settings(Form):
 def make(request: HttpRequest) -> HttpResponse:
     """Make an organization that its maker owns, with a first project."""
     user = person_of(request)
-    if settings.SIGNUP != "open" and not access.may_manage_platform(user):
+    if not access.may_found_organization(user):
         raise PermissionDenied("Only operators make organizations here; ask for an invitation.")
     form = NewOrganization(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            organization = found_organization(user, form)
+            with writing():
+                organization = found_organization(user, **form.cleaned_data)
         except AccountsError as error:
             complain(form, error)
         else:
             messages.success(request, f"{organization.name} is there. Now make a key.")
             return redirect("organization", organization=organization.slug)
     return show(request, "new_organization", form=form)
-
-
-def found_organization(user: User, form: NewOrganization) -> Organization:
-    with writing():
-        organization = make_organization(**form.cleaned_data)
-        join(organization, user, Membership.Role.OWNER)
-        make_project(organization, slug="default", name="Default")
-    return organization
 
 
 @inside(Right.SEE_ORGANIZATION)

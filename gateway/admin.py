@@ -18,9 +18,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
 
-from gateway.credentials import check_secret, seal
+from gateway.credentials import check_secret
 from gateway.models import Model, Provider, Route
-from gateway.probing import probe
+from gateway.probing import MAX_NAME_LENGTH, probe
+from gateway.providers import set_credential
 from gateway.upstream import check_base_url
 
 
@@ -87,7 +88,7 @@ class ProviderAdmin(admin.ModelAdmin[Provider]):
         super().save_model(request, obj, form, change)
         text = form.cleaned_data["credential"]
         if text:
-            obj.credentials.create(sealed=seal(text), source="admin")
+            set_credential(obj, text, source="admin")
 
     def get_urls(self) -> list[URLPattern]:
         ask = self.admin_site.admin_view(require_POST(self.ask_provider))
@@ -108,7 +109,7 @@ class ProviderAdmin(admin.ModelAdmin[Provider]):
         if not self.has_change_permission(request):
             raise PermissionDenied
         provider = get_object_or_404(Provider, pk=pk)
-        asked = request.POST.get("upstream_model", "").strip()[:200]
+        asked = request.POST.get("upstream_model", "").strip()[:MAX_NAME_LENGTH]
         known = _upstream_models(pk)
         context = {
             **self.admin_site.each_context(request),

@@ -37,7 +37,7 @@ GROUPS = {
     "Tenants": ("Organization", "Project", "Membership", "Invitation", "User", "Group"),
     "Keys": ("ApiKey", "ManagementKey"),
     "Providers": ("Provider", "Model", "Route", "Price", "RouteSuspension"),
-    "Limits": ("Quota", "QuotaRaise", "QuotaWindow"),
+    "Limits": ("Quota", "QuotaRaise", "RaiseRequest", "QuotaWindow"),
     "Usage": ("UsageEvent", "Refusal", "Adjustment", "RejectedEvent", "SettlementConflict"),
     "Installation": ("GatewayProcess", "AuditEvent", "ChangeLog"),
 }

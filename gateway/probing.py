@@ -26,6 +26,7 @@ TIMEOUTS = Timeouts(
 MAX_ANSWER_BYTES = 256 * 2**10
 MAX_OUTPUT_TOKENS = 16
 MAX_SHOWN_LENGTH = 300
+MAX_NAME_LENGTH = 200  # Of a model, as the provider knows it.
 QUESTION = "Reply with the word OK."
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -12,7 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import invitations, leaving, members
+from accounts import invitations, leaving, members, people
 from accounts.admin.pages import FixedOnceMade, do_to_each
 from accounts.errors import AccountsError
 from accounts.models import Invitation, Membership, User
@@ -30,13 +29,23 @@ class UserAdmin(BaseUserAdmin[User]):
     add_fieldsets = (
         (None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),
     )
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("is_active", "last_login", "date_joined")
     list_display = ("email", "name", "is_staff", "is_active")
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("email", "name")
     ordering = ("email",)
-    actions = ("log_out", "remove_second_factors")
+    actions = ("deactivate", "reactivate", "log_out", "remove_second_factors")
     filter_horizontal = ("groups",)
+
+    @admin.action(
+        description="Deactivate: sessions end, their keys refuse at once", permissions=["change"]
+    )
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        do_to_each(self, request, queryset, people.deactivate)
+
+    @admin.action(description="Reactivate: their keys work as before", permissions=["change"])
+    def reactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        do_to_each(self, request, queryset, people.reactivate)
 
     @admin.action(description="Log out everywhere", permissions=["change"])
     def log_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -48,7 +57,7 @@ class UserAdmin(BaseUserAdmin[User]):
         description="Remove second factors of people who lost theirs", permissions=["change"]
     )
     def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        removed, _ = Authenticator.objects.filter(user__in=queryset).delete()
+        removed = sum(people.remove_second_factors(user) for user in queryset)
         self.message_user(
             request, f"{removed} removed. They can set up new ones.", messages.SUCCESS
         )

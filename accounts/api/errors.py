@@ -31,10 +31,12 @@ from rest_framework.response import Response
 
 from accounts.errors import (
     AccountsError,
+    AnsweredAlready,
     InUse,
     InvalidField,
     InvitationIsOver,
     KeyIsRevoked,
+    LastOperator,
     LastOwner,
     OrganizationIsActive,
     OrganizationIsDeleted,
@@ -55,6 +57,8 @@ STATUSES: dict[type[AccountsError], int] = {
     OrganizationIsDeleted: status.HTTP_409_CONFLICT,
     OrganizationIsActive: status.HTTP_409_CONFLICT,
     InUse: status.HTTP_409_CONFLICT,
+    AnsweredAlready: status.HTTP_409_CONFLICT,
+    LastOperator: status.HTTP_409_CONFLICT,
 }
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import access
 from accounts.access import Right
-from accounts.api.fields import Fields, Query, Text
+from accounts.api.fields import Fields, Nothing, Query, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from accounts.members import add_member, change_role, remove_member
@@ -107,6 +107,23 @@ class OneMember(View):
             self.standing, organization=self.organization.pk, before=before, after=after
         ):
             raise PermissionDenied("Only an owner makes and unmakes owners.")
+
+
+class Leave(View):
+    changes_one = True
+
+    @extend_schema(request=Nothing, responses={204: None})
+    def post(self, request: Request, organization: str) -> Response:
+        """End one's own membership, in person. The last owner cannot."""
+        membership = self.enter(organization).membership
+        self.require_person()
+        self.read()
+        if membership is None:
+            raise NotFound
+        with self.writing():
+            found = find(self.organization.memberships.all(), pk=membership, left_at=None)
+            remove_member(found)
+        return Response(status=204)
 
 
 def show_members(members: Sequence[Membership]) -> list[Any]:

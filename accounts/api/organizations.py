@@ -7,19 +7,21 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import access
 from accounts.access import Right
 from accounts.api.authentication import key_of, person_of
-from accounts.api.fields import Fields, Nothing, Query, SlugText, Text
+from accounts.api.fields import Fields, Flag, Nothing, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View
 from accounts.ending import delete_suspended
 from accounts.models import Organization
 from accounts.organizations import (
     change_organization,
+    found_organization,
     make_organization,
     resume_organization,
     suspend_organization,
@@ -45,6 +47,11 @@ class OrganizationIn(Fields):
     slug = SlugText()
     name = Text(max_length=100)
     time_zone = Text(max_length=64, default="UTC", help_text="Europe/Berlin")
+    own = Flag(
+        required=False,
+        help_text="You become its owner, and it gets a project `default`. Operators may leave it"
+        " out and make one for others.",
+    )
 
 
 class OrganizationChange(Fields):
@@ -73,11 +80,19 @@ class Organizations(View):
 
     @extend_schema(request=OrganizationIn, responses={201: OrganizationOut})
     def post(self, request: Request) -> Response:
-        """Make an organization (operators)."""
-        self.enter_platform()
+        """Make an organization: for anybody (operators), or your own where people may sign up."""
+        user, key = person_of(request), key_of(request)
+        if not access.may_found_organization(user, key):
+            raise PermissionDenied("Only operators make organizations here.")
         fields = self.read(OrganizationIn)
+        is_own = fields.pop("own", not access.may_manage_platform(user, key))
         with self.writing():
-            organization = make_organization(**fields)
+            if is_own:
+                self.require_person()
+                organization = found_organization(user, **fields)
+            else:
+                self.enter_platform()
+                organization = make_organization(**fields)
         return self.answer(self.show([organization])[0], status=201)
 
     def show(self, organizations: Sequence[Organization]) -> list[Any]:

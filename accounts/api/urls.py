@@ -13,6 +13,7 @@ from accounts.api import (
     members,
     organizations,
     projects,
+    users,
 )
 
 ONE = "organizations/<slug:organization>"
@@ -22,6 +23,7 @@ urlpatterns = [
     path(ONE, organizations.OneOrganization.as_view()),
     path(f"{ONE}/suspend", organizations.Suspend.as_view()),
     path(f"{ONE}/resume", organizations.Resume.as_view()),
+    path(f"{ONE}/leave", members.Leave.as_view()),
     path(f"{ONE}/members", members.Members.as_view()),
     path(f"{ONE}/members/<int:member>", members.OneMember.as_view()),
     path(f"{ONE}/invitations", invitations.Invitations.as_view()),
@@ -53,6 +55,12 @@ urlpatterns = [
         "management-keys/<slug:management_key>/revoke",
         management_keys.RevokeManagementKey.as_view(),
     ),
+    path("users", users.Users.as_view()),
+    path("users/<int:user>", users.OneUser.as_view()),
+    path("users/<int:user>/deactivate", users.Deactivate.as_view()),
+    path("users/<int:user>/reactivate", users.Reactivate.as_view()),
+    path("users/<int:user>/log-out", users.LogOut.as_view()),
+    path("users/<int:user>/remove-second-factors", users.RemoveSecondFactors.as_view()),
     path(f"{ONE}/audit", audit.OrganizationAudit.as_view()),
     path("audit", audit.PlatformAudit.as_view()),
 ]

@@ -4,6 +4,6 @@ Facts and windows cannot be changed here or anywhere else, and tables that grow 
 neither counted to the last row nor searched without an index.
 """
 
-from billing.admin import facts, ledger, rules
+from billing.admin import facts, ledger, requests, rules
 
-__all__ = ["facts", "ledger", "rules"]
+__all__ = ["facts", "ledger", "requests", "rules"]

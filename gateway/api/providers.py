@@ -15,6 +15,7 @@ from accounts.api.fields import Fields, Flag, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from gateway.models import CapField, Credential, Protocol, Provider
+from gateway.probing import MAX_NAME_LENGTH, Probe, probe
 from gateway.providers import change_provider, make_provider, remove_provider, set_credential
 
 
@@ -64,6 +65,28 @@ class ProviderIn(ProviderChange):
 
 class CredentialIn(Fields):
     credential = Text(max_length=1000, help_text="Our API key there. It is never shown again.")
+
+
+class Question(Fields):
+    upstream_model = Text(max_length=MAX_NAME_LENGTH, help_text="As the provider knows it.")
+
+
+class ProbeOut(serializers.Serializer[Any]):
+    """What came back from the provider, its own words without anything that could be a key."""
+
+    provider = serializers.CharField()
+    upstream_model = serializers.CharField()
+    works = serializers.SerializerMethodField()
+    trouble = serializers.CharField(help_text="What is wrong; empty where nothing is.")
+    status = serializers.IntegerField(allow_null=True, help_text="Null where no answer came.")
+    first_byte_ms = serializers.IntegerField(allow_null=True)
+    total_ms = serializers.IntegerField(allow_null=True)
+    said = serializers.CharField()
+    input_tokens = serializers.IntegerField(allow_null=True, help_text="As it reports its usage.")
+    output_tokens = serializers.IntegerField(allow_null=True)
+
+    def get_works(self, probe: Probe) -> bool:
+        return not probe.trouble
 
 
 class ProviderQuery(Query):
@@ -140,6 +163,18 @@ class SetCredential(OneProvider):
             found = self.find_matching(provider)
             set_credential(found, text, source="api")
         return self.answer(show_providers([self.find(provider)])[0])
+
+
+class AskProvider(OneProvider):
+    http_method_names = ["post", "options"]
+
+    @extend_schema(request=Question, responses=ProbeOut)
+    def post(self, request: Request, provider: str) -> Response:
+        """Make one small real call to it. It is counted for no organization; the provider may bill
+        its few tokens."""
+        self.enter_platform()
+        asked = self.read(Question)["upstream_model"]
+        return Response(ProbeOut(probe(self.find(provider), asked)).data)
 
 
 def with_credentials(providers: Any) -> Any:

@@ -205,6 +205,24 @@ def test_a_person_is_logged_out_everywhere(operator: Client, alice: User) -> Non
     assert theirs.get("/").wsgi_request.user.is_anonymous
 
 
+def test_a_person_is_deactivated_and_reactivated_and_the_last_operator_stays(
+    operator: Client, alice: User
+) -> None:
+    hers = Client()
+    hers.force_login(alice)
+    page = "/admin/accounts/user/"
+    for action, is_active in (("deactivate", False), ("reactivate", True)):
+        operator.post(page, {"action": action, "_selected_action": [alice.pk]})
+        alice.refresh_from_db()
+        assert alice.is_active is is_active
+        assert hers.get("/").status_code == 302
+        assert "/login/" in hers.get("/")["location"]
+    last = User.objects.get(is_staff=True)
+    refused = operator.post(page, {"action": "deactivate", "_selected_action": [last.pk]})
+    assert refused.status_code == 302
+    assert "only operator" in _text(operator.get(page))
+
+
 def test_a_time_zone_that_nobody_knows_is_refused(operator: Client, project: Project) -> None:
     page = f"/admin/accounts/organization/{project.organization_id}/change/"
     answer = operator.post(page, {"slug": "acme", "name": "Acme", "time_zone": "Europe/Nowhere"})

@@ -1,16 +1,23 @@
 """The people of tests/conftest.py, each with the API in hand."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from accounts.invitations import invite
 from accounts.issuance import issue_key
 from accounts.management_keys import issue_management_key
 from accounts.models import ApiKey, Membership, Organization, Project, User
+from billing.models import RouteSuspension
 from billing.prices import add_price
 from billing.pricing import parse_prices
 from billing.quotas import parse_quota, raise_limit, set_quota
+from billing.quotas.asking import ask_for_more
+from billing.usage import new_id
 from gateway.providers import make_provider
 from gateway.routes import make_model, make_route
 from tests.api.asking import Api
@@ -78,21 +85,38 @@ def world(project: Project, alice: User, operator: User, his: Membership) -> dic
         "key": key.public_id,
         "management_key": ours.key.public_id,
         "operators_key": theirs.key.public_id,
-        **make_limits(project),
+        "user": str(his.user_id),
+        **make_limits(project, his),
         **make_catalog(),
         "call": use_once(key),
     }
 
 
-def make_limits(project: Project) -> dict[str, str]:
-    """A quota of a project, with a raise."""
+def make_limits(project: Project, member: Membership) -> dict[str, str]:
+    """A quota of a project, with a raise and a member's request for more; and a route that strict
+    quotas leave out."""
     fields = parse_quota({"unit": "cost", "limit": "1.00", "window": "day"}, scope="project")
     organization = project.organization_id
     quota, _ = set_quota(
         organization=organization, scope="project", scope_id=project.pk, fields=fields
     )
     more = raise_limit(quota, amount="1.00", ends_at=datetime(2099, 1, 1, tzinfo=UTC))
-    return {"quota": str(quota.pk), "quota_raise": str(more.pk)}
+    asked = ask_for_more(quota, member=member.pk, amount="1.00", reason="a launch")
+    return {
+        "quota": str(quota.pk),
+        "quota_raise": str(more.pk),
+        "raise_request": str(asked.pk),
+        "suspension": str(suspend_route().pk),
+    }
+
+
+def suspend_route() -> RouteSuspension:
+    """One attempt cost twice what was held for it."""
+    route = {"model": "gpt-4o", "provider": "openai", "upstream_model": "gpt-4o"}
+    ticks = {"held_ticks": 10**10, "cost_ticks": 2 * 10**10}
+    suspension = RouteSuspension.objects.create(**route, **ticks, event_id=new_id())
+    suspension.refresh_from_db()
+    return suspension
 
 
 def make_catalog() -> dict[str, str]:
@@ -117,3 +141,26 @@ def use_once(key: ApiKey) -> str:
     event = make_event(organization=key.organization_id, project=key.project_id, key=key.pk)
     store([event])
     return event.call_id
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what takes long to collect where none of it would run; None leaves it to others."""
+    is_slow = collection_path.name == "test_fuzzed_at_length.py"
+    return True if is_slow and config.option.markexpr == "not slow" else None
+
+
+@pytest.fixture
+def within_the_transaction(db: None) -> Iterator[None]:
+    """Keep requests of a WSGI application from closing the connection that the test rolls back."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def headers(operator: User) -> dict[str, str]:
+    """Those of somebody who may do everything."""
+    key = issue_management_key(organization=None, name="fuzz", scope="write", made_by=operator)
+    return {"Authorization": f"Bearer {key.plaintext}"}

@@ -4,7 +4,7 @@ import pytest
 
 from accounts.issuance import issue_key
 from accounts.models import Membership, Organization, Project, User
-from tests.api.asking import Api
+from tests.api.asking import Api, key_api
 
 pytestmark = pytest.mark.django_db
 MEMBERS = "organizations/acme/members"
@@ -100,3 +100,14 @@ def test_the_keys_of_who_leaves_are_handed_over(
     assert alices.post("organizations/acme/keys/hand-over", body).body == {"moved": 1}
     key.refresh_from_db()
     assert key.owner == hers
+
+
+def test_a_member_leaves_in_person_and_the_last_owner_stays(
+    alices: Api, bobs: Api, bob: User, acme: Organization
+) -> None:
+    program = key_api(bob, acme).post("organizations/acme/leave", {})
+    assert (program.status, program.error["code"]) == (403, "person_needed")
+    assert bobs.post("organizations/acme/leave", {}).status == 204
+    assert Membership.objects.get(user=bob).left_at is not None
+    last = alices.post("organizations/acme/leave", {})
+    assert (last.status, last.error["code"]) == (409, "last_owner")

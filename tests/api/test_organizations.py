@@ -1,5 +1,7 @@
 """/organizations: made, changed, suspended and deleted; each person sees their own."""
 
+from typing import Any
+
 import pytest
 
 from accounts.models import Membership, Organization, User
@@ -58,11 +60,28 @@ def test_what_makes_no_organization_is_refused_by_its_field(
     assert Organization.objects.count() == 1
 
 
-def test_people_and_their_management_keys_make_none(
-    alices: Api, alice: User, acme: Organization
-) -> None:
-    for api in (alices, key_api(alice, acme)):
-        assert api.post("organizations", {"slug": "new", "name": "New"}).status == 403
+def test_people_make_their_own_where_they_may_sign_up(charlies: Api, settings: Any) -> None:
+    made = charlies.post("organizations", {"slug": "new", "name": "New"})
+    assert (made.status, made.body["role"]) == (201, "owner")
+    assert [each["slug"] for each in charlies.list_all("organizations/new/projects")] == ["default"]
+    for_others = charlies.post("organizations", {"slug": "other", "name": "Other", "own": False})
+    assert for_others.status == 403
+    settings.SIGNUP = "invited"
+    assert charlies.post("organizations", {"slug": "other", "name": "Other"}).status == 403
+    assert not Organization.objects.filter(slug="other").exists()
+
+
+def test_an_operator_makes_one_of_their_own_in_person(operators: Api, operator: User) -> None:
+    body = {"slug": "new", "name": "New", "own": True}
+    program = key_api(operator, None).post("organizations", body)
+    assert (program.status, program.error["code"]) == (403, "person_needed")
+    assert operators.post("organizations", body).status == 201
+    assert Membership.objects.get(organization__slug="new").user == operator
+
+
+def test_a_management_key_of_an_organization_makes_none(alice: User, acme: Organization) -> None:
+    answer = key_api(alice, acme).post("organizations", {"slug": "new", "name": "New"})
+    assert answer.status == 403
     assert not Organization.objects.filter(slug="new").exists()
 
 

@@ -1,11 +1,15 @@
 """/providers: made by operators, with a credential that goes in and never comes out."""
 
+import ipaddress
+from typing import Any
+
 import pytest
 
 from accounts.models import AuditEvent, Organization
 from gateway.credentials import open_sealed
 from gateway.models import Credential, Model, Provider
 from gateway.routes import make_model, make_route
+from local.provider import start_in_thread
 from tests.api.asking import Api
 
 pytestmark = pytest.mark.django_db
@@ -108,3 +112,27 @@ def test_only_operators_see_providers(
             assert (answer.status, answer.error["code"]) == (403, "permission_denied")
     provider.refresh_from_db()
     assert provider.enabled
+
+
+def test_a_provider_is_tried_by_one_small_real_call(operators: Api, settings: Any) -> None:
+    settings.UPSTREAM_ALLOWED_NETWORKS = (ipaddress.ip_network("127.0.0.0/8"),)
+    with start_in_thread(pace_seconds=0.0) as demo:
+        there = {"protocol": "openai", "base_url": f"{demo.url}/v1", "credential": CANARY}
+        operators.post("providers", {**there, "name": "there"})
+        works = operators.post("providers/there/test", {"upstream_model": "gpt-4o"})
+        assert (works.status, works.body["works"], works.body["status"]) == (200, True, 200)
+        assert works.body["output_tokens"] > 0
+        fails = operators.post("providers/there/test", {"upstream_model": "demo-404"}).body
+    assert (fails["works"], fails["status"]) == (False, 404)
+    gone = operators.post("providers/there/test", {"upstream_model": "gpt-4o"}).body
+    assert (gone["works"], gone["status"]) == (False, None)
+    assert CANARY not in str((works, fails, gone))
+
+
+def test_a_provider_without_a_credential_is_not_called(operators: Api, provider: Provider) -> None:
+    provider.credentials.all().delete()
+    told = operators.post("providers/openai/test", {"upstream_model": "gpt-4o"}).body
+    assert told["trouble"] == "The provider has no credential."
+    for body in ({}, {"upstream_model": ""}, {"upstream_model": "x" * 201}):
+        refused = operators.post("providers/openai/test", body)
+        assert (refused.status, refused.error["field"]) == (400, "upstream_model")

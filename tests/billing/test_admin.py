@@ -12,8 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.issuance import issue_key
-from accounts.models import AuditEvent, Organization, Project, User
+from accounts.models import AuditEvent, Membership, Organization, Project, User
 from billing import models
+from billing.quotas.asking import ask_for_more
 from tests.billing.facts import make_event, store
 
 pytestmark = pytest.mark.django_db
@@ -249,7 +250,7 @@ def test_every_list_opens_and_nothing_but_rules_can_be_added(operator: Client) -
         for model in admin.site._registry
         if model._meta.app_label == "billing"
     ]
-    assert len(names) == 11
+    assert len(names) == 12
     for name in names:
         assert operator.get(f"/admin/billing/{name}/").status_code == 200
         adds = 200 if name in {"price", "quota", "quotaraise"} else 403
@@ -261,3 +262,30 @@ def test_charlie_sees_none_of_it(client: Client, charlie: User, acme: Organizati
     for name in ("price", "quota", "usageevent"):
         answer = client.get(f"/admin/billing/{name}/")
         assert (answer.status_code, answer.headers["location"][:13]) == (302, "/admin/login/")
+
+
+def test_a_request_for_more_is_found_and_answered(
+    operator: Client, quota: models.Quota, acme: Organization
+) -> None:
+    members = Membership.objects.filter(organization=acme).order_by("pk")
+    first, second = (
+        ask_for_more(quota, member=each.pk, amount="2.50", reason=f"for {each.user}")
+        for each in members
+    )
+    page = "/admin/billing/raiserequest/"
+    waiting = operator.get(page, {"open": "yes", "quota__scope": quota.scope}).content.decode()
+    assert "for alice@example.org" in waiting
+    for action, asked in (("approve", first), ("decline", second), ("approve", second)):
+        operator.post(page, {"action": action, "_selected_action": [asked.pk]})
+    for asked in (first, second):
+        asked.refresh_from_db()
+    assert first.quota_raise is not None
+    assert (first.quota_raise.amount, first.decided_by) == (25 * 10**9, "operator@example.org")
+    assert second.decided_at is not None
+    assert second.quota_raise is None
+    for answer, found in (("approved", first), ("declined", second)):
+        shown = operator.get(page, {"open": answer}).content.decode()
+        assert [each.reason in shown for each in (first, second)] == [
+            each == found for each in (first, second)
+        ]
+    assert "for alice" not in operator.get(page, {"open": "yes"}).content.decode()
