@@ -19,6 +19,8 @@ from gateway.errors import BadRequest, EncodedBody, NotAuthenticated, TooLarge
 from gateway.protocols.fields import read_tag_header
 
 Headers = list[tuple[bytes, bytes]]
+# Calls what it is given, now or later.
+When = Callable[[Callable[[], None]], None]
 
 TAGS = b"x-tollgate-tags"
 IDEMPOTENCY_KEY = b"idempotency-key"
@@ -73,7 +75,7 @@ class Caller:
         # What our own server offers; nothing of it under another one.
         extensions: Any = scope.get("extensions") or {}
         self._offered: dict[str, Any] = extensions.get("tollgate") or {}
-        self._respond: Callable[[int, bytes, bytes], bool] | None = self._offered.get("respond")
+        self._respond: Callable[..., bool] | None = self._offered.get("respond")
         self._on_disconnect: Callable[[Callable[[], None] | None], None] | None = None
         # The headers that matter here, by name in the order of their coming: read once.
         self._headers: dict[bytes, list[bytes]] = {}
@@ -163,13 +165,18 @@ class Caller:
             if not message["more_body"]:
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def respond_when(self, when: When, status: int, headers: Headers, body: bytes) -> bool:
+        """Send a whole answer when `when` calls back; False where the server cannot."""
+        if self._respond is None:
+            return False
+        self.started = True
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        return self._respond(status, lines, body, when=when)
+
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer, in one piece where the server can."""
-        if self._respond is not None:
-            self.started = True
-            lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-            if self._respond(status, lines, body):
-                return
+        if self.respond_when(_at_once, status, headers, body):
+            return
         await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self.write(body, more=False)
 
@@ -240,6 +247,10 @@ class Caller:
         self.is_gone = True
         if self._callback is not None:
             self._callback()
+
+
+def _at_once(call: Callable[[], None]) -> None:
+    call()
 
 
 def _agree(found: str, presented: bytes) -> str:

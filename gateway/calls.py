@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from accounts.keyring import KeyRecord
-from billing.ledger.ledger import Hold, Ledger
+from billing.ledger.ledger import Hold, Leave, Ledger
 from billing.pricing import MAX_COST_TICKS, Price, bound_ticks, cost_ticks
 from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_id
 from gateway.bounds import Bound
@@ -120,9 +120,21 @@ class Attempt:
         self._number += 1
 
     def send(self) -> None:
-        """Record that it leaves now. Raises SpoolFull or Unavailable, having ended the hold."""
+        """Record that it is about to leave. Raises SpoolFull, having ended the hold."""
         self._ledger.send(self.hold, self.event)
         self._sent_at = time.monotonic()
+
+    def let_leave(self, leave: Leave) -> None:
+        """Have `leave` called when it may leave, or with what forbids it."""
+        self._ledger.let_leave(self.hold, leave)
+
+    def when_recorded(self, end: Callable[[], None]) -> None:
+        """Have `end` called when how it ended is in the spool."""
+        self._ledger.when_recorded(self.hold, end)
+
+    def record(self) -> None:
+        """See to it that how it ended is in the spool, now."""
+        self._ledger.record(self.hold)
 
     def take_back(self) -> None:
         """Nothing left this machine after all; the hold may serve another route."""

@@ -70,6 +70,7 @@ async def carry_out(process: GatewayProcess, caller: Caller, call: Call) -> None
         await relay(caller, attempt, answer)
     except BaseException:
         attempt.abandon()
+        attempt.record()
         raise
     finally:
         caller.stop_watching()

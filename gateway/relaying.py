@@ -68,7 +68,10 @@ async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer)
     attempt.finish(Outcome.ANSWERED, metered=read.metered, upstream_id=read.upstream_id)
     if caller.keep is not None:
         await caller.keep(told)
-    await caller.respond(200, _headers(caller, attempt, answer, b"application/json"), told)
+    headers = _headers(caller, attempt, answer, b"application/json")
+    if not caller.respond_when(attempt.when_recorded, 200, headers, told):
+        attempt.record()
+        await caller.respond(200, headers, told)
 
 
 def write_head(attempt: Attempt) -> Head:
@@ -138,6 +141,7 @@ class Stream:
             self._caller.stop_watching()
             self._stop_draining()
         self._settle()
+        self._attempt.record()
         await self._tell_end()
         await self._leave()
 

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Sequence
 
-from billing.ledger.allowances import Unavailable
 from billing.ledger.spool import SpoolFull as DiskFull
 from billing.usage import Outcome
 from gateway import errors
@@ -22,7 +21,7 @@ from gateway.errors import GatewayError, LedgerAway, SpoolFull, UpstreamFailed, 
 from gateway.holding import hold_for
 from gateway.passages import Pairs
 from gateway.process import GatewayProcess
-from gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamTimeout
+from gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamTimeout, UpstreamWithheld
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ async def _ask(
         failure = await _refuse(attempt, answer)
     if isinstance(failure, errors.UpstreamError) and is_the_routes_fault(failure):
         circuits.note_failure(route.id, failure, now=time.monotonic())
-    elif not isinstance(failure, HungUp):
+    elif not isinstance(failure, HungUp | SpoolFull | LedgerAway):
         circuits.note_answer(route.id)
     return failure
 
@@ -98,6 +97,7 @@ def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Upstream
         headers=_forward_headers(caller, attempt),
         body=offer.body,
         timeouts=offer.way.timeouts,
+        gate=attempt.let_leave,
     )
     if call.request.stream and call.key.hang_up == "close":
         caller.when_gone(answer.abort)
@@ -126,15 +126,17 @@ def _forward_headers(caller: Caller, attempt: Attempt) -> Pairs:
 
 
 def _record(attempt: Attempt) -> None:
-    """Write down that the attempt leaves now; a disk that is full refuses it."""
+    """Write down that the attempt is about to leave; a disk that is full refuses it."""
     try:
         attempt.send()
     except DiskFull as full:
-        log.error("the spool is full: %s", full)
-        raise SpoolFull from None
-    except Unavailable as away:
-        log.warning("call %s: %s", attempt.call.id, away)
-        raise LedgerAway from None
+        raise _refuse_to_let_leave(attempt, full) from None
+
+
+def _refuse_to_let_leave(attempt: Attempt, reason: Exception | None) -> GatewayError:
+    """Say why a call that was held may not leave: its record, or this process's lease."""
+    log.error("call %s may not leave: %s", attempt.call.id, reason)
+    return SpoolFull() if isinstance(reason, DiskFull) else LedgerAway()
 
 
 def _settle_failure(caller: Caller, attempt: Attempt, error: UpstreamError) -> Exception:
@@ -144,6 +146,8 @@ def _settle_failure(caller: Caller, attempt: Attempt, error: UpstreamError) -> E
         provider = attempt.offer.route.provider
         log.warning("call %s at %s: %s", attempt.call.id, provider, error)
         attempt.take_back()
+        if isinstance(error, UpstreamWithheld):
+            return _refuse_to_let_leave(attempt, error.reason)
         return UpstreamUnreachable()
     if caller.is_gone:
         attempt.finish_seen(Outcome.CLIENT_CANCELLED)

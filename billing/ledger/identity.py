@@ -34,7 +34,11 @@ class Process:
         self, conninfo: str, *, redis_url: str, spool_root: Path, spool_max_bytes: int
     ) -> None:
         self.id = new_id()
-        self.spool = Spool(spool_root / self.id, max_bytes=spool_max_bytes)
+        self.spool = Spool(
+            spool_root / self.id,
+            max_bytes=spool_max_bytes,
+            soon=asyncio.get_running_loop().call_soon,
+        )
         self.allowances = Allowances()
         self.database = Database(conninfo, name="tollgate draws")
         self.rates = Rates(connect(redis_url), process=self.id)

@@ -1,9 +1,11 @@
 """The ledger's door: hold before a call, record what leaves, finish it once.
 
     hold = await ledger.hold(bundle, needs, ...)   # every quota of the call, or none
-    ledger.send(hold, event)                  # in the spool before the first byte leaves
+    ledger.send(hold, event)                  # recorded, and
+    ledger.let_leave(hold, leave)             # in the spool before the first byte leaves
     ledger.see(hold, event)                   # what is known of a stream under way
-    ledger.finish(hold, event)                # in the spool before the caller sees the end
+    ledger.finish(hold, event)                # recorded, and
+    ledger.when_recorded(hold, end)           # in the spool before the caller sees the end
     ledger.forget(hold)                       # instead, when nothing left this machine
 
 finish() and forget() end the hold, whichever comes first; a second one is a mistake and raises.
@@ -16,7 +18,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,7 @@ from billing.ledger.bundles import Bundle
 from billing.ledger.database import AWAY, Database
 from billing.ledger.identity import Process
 from billing.ledger.settler import Finished
-from billing.ledger.spool import DONE, SEEN, VOID
+from billing.ledger.spool import DONE, SEEN, VOID, SpoolFull
 from billing.quotas import QuotaRule
 from billing.usage import UsageEvent, UsageSource
 
@@ -56,6 +59,9 @@ JOIN quota_window w
 """
 
 _encode = msgspec.json.Encoder().encode
+
+# Called with None when an attempt may leave, else with SpoolFull or Unavailable.
+Leave = Callable[[Exception | None], None]
 
 
 class Hold:
@@ -127,11 +133,7 @@ class Ledger:
         return Hold(process, bundle, needs, claims)
 
     def send(self, hold: Hold, event: UsageEvent) -> None:
-        """Record that the attempt leaves now. Raises SpoolFull or Unavailable, the hold ended.
-
-        The record is written first and the lease looked at second: a reaper that did not see the
-        record has ended the lease, and then nothing leaves.
-        """
+        """Record that the attempt is about to leave. Raises SpoolFull, the hold ended."""
         process = hold.process
         hold.attempt = event.id
         self._fill(hold, event)
@@ -140,9 +142,15 @@ class Ledger:
         except BaseException:
             self._release(hold)
             raise
-        if time.monotonic() > process.lease_ends:
-            self.forget(hold)
-            raise Unavailable("this process has lost its lease")
+
+    def let_leave(self, hold: Hold, leave: Leave) -> None:
+        """Have `leave` called when the attempt may leave, or with what forbids it.
+
+        The record is written first and the lease looked at second: a reaper that did not see the
+        record has ended the lease, and then nothing leaves.
+        """
+        process = hold.process
+        process.spool.when_written(hold.attempt, partial(_permit, process, leave))
 
     def see(self, hold: Hold, event: UsageEvent) -> None:
         """Record what is known so far of an attempt under way."""
@@ -165,6 +173,14 @@ class Ledger:
         process.settler.add(
             Finished(event.id, payload, hold.claims, event.window_amounts, now, over)
         )
+
+    def when_recorded(self, hold: Hold, end: Callable[[], None]) -> None:
+        """Have `end` called when all that is known of the attempt is in the spool."""
+        hold.process.spool.when_written(hold.attempt, lambda _: end())
+
+    def record(self, hold: Hold) -> None:
+        """See to it that what is known of the attempt is in the spool, now."""
+        hold.process.spool.flush()
 
     def take_back(self, hold: Hold) -> None:
         """Nothing of the attempt left this machine; the hold stays open for another one."""
@@ -298,6 +314,15 @@ def _stand(window: Window, row: tuple[Any, ...] | None, now: float) -> Standing:
     starts_at, ends_at, limit, used, drawn = row
     held = max(drawn - max(window.free, 0), 0)
     return Standing(window.rule, starts_at, ends_at, limit, used, held, now)
+
+
+def _permit(process: Process, leave: Leave, is_recorded: bool) -> None:
+    if not is_recorded:
+        leave(SpoolFull(str(process.spool.folder)))
+    elif time.monotonic() > process.lease_ends:
+        leave(Unavailable("this process has lost its lease"))
+    else:
+        leave(None)
 
 
 def _is_over(hold: Hold, event: UsageEvent) -> bool:

@@ -22,7 +22,8 @@ from psycopg import AsyncConnection
 from accounts.connections import connect
 from billing.ledger import late, settlement
 from billing.ledger.settlement import LOCK_WINDOWS, decode_event
-from billing.ledger.spool import is_abandoned, read_spool
+from billing.ledger.spool import is_abandoned
+from billing.ledger.spooled import read_spool
 from billing.suspensions import suspend_routes
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,9 @@ of a long stream), `done` (before the caller gets the end of the answer). `void`
 of which nothing left. A written line survives the process; fdatasync every 100 ms, off the loop,
 lets a power cut lose no more than that.
 
+All records of one turn of the event loop are one write, at its end; whoever must not go on before
+that says so with when_written(). Without a loop every record is written at once.
+
 Lines go to numbered segments in a folder of the process's own, which it keeps locked while it
 lives. Segments go away oldest first, so a record never outlives a later one of its attempt: the
 oldest goes when its attempts are settled, or when they have been carried forward because there
@@ -19,16 +22,17 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-import msgspec
+log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 8 * 2**20
 MOST_SEGMENTS = 4
@@ -64,12 +68,33 @@ class _Record(NamedTuple):
     payload: bytes
 
 
-class Spool:
-    """The spool of the process that makes it. Not thread-safe: one event loop writes it."""
+class _Line(NamedTuple):
+    """A record that is not written yet, as it will stand in the file."""
 
-    def __init__(self, folder: Path, *, max_bytes: int = 2**30) -> None:
+    attempt: str
+    kind: bytes
+    payload: bytes
+    data: bytes
+
+
+class Spool:
+    """The spool of the process that makes it. Not thread-safe: one event loop writes it.
+
+    `soon` is the loop's call_soon().
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int = 2**30,
+        soon: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
+        self._soon = soon
+        self._lines: list[_Line] = []
+        self._waiting: list[tuple[str, Callable[[bool], None]]] = []
         self._lock = _make_locked(folder)
         self._segments: deque[_Segment] = deque()
         self._latest: dict[str, _Record] = {}
@@ -97,30 +122,43 @@ class Spool:
         return self._full
 
     def sent(self, attempt: str, payload: bytes) -> None:
-        """Record that an attempt is about to leave. Raises SpoolFull, having written nothing."""
+        """Record that an attempt is about to leave. Raises SpoolFull, having recorded nothing."""
         if self._full:
             raise SpoolFull(str(self.folder))
-        try:
-            self._write(SENT, attempt, payload)
-        except OSError as error:
-            self._full = True
-            raise SpoolFull(f"{self.folder}: {error.strerror}") from error
+        self._add(SENT, attempt, payload)
+        if self._soon is None and attempt not in self._latest:
+            raise SpoolFull(str(self.folder))
 
-    def note(self, kind: bytes, attempt: str, payload: bytes) -> bool:
-        """Record what became of an attempt; False where the disk would not take it."""
-        try:
-            self._write(kind, attempt, payload)
-        except OSError:
-            self._full = True
-            return False
-        return True
+    def note(self, kind: bytes, attempt: str, payload: bytes) -> None:
+        """Record what became of an attempt, as far as the disk takes it."""
+        self._add(kind, attempt, payload)
+
+    def when_written(self, attempt: str, call: Callable[[bool], None]) -> None:
+        """Call `call` when all records so far are written, at once where they are. It is told
+        whether the attempt stands in the spool."""
+        if self._lines:
+            self._waiting.append((attempt, call))
+        else:
+            call(attempt in self._latest)
+
+    def flush(self) -> None:
+        """Write what has been recorded, and let go on who waited for it."""
+        lines, self._lines = self._lines, []
+        waiting, self._waiting = self._waiting, []
+        if lines:
+            self._write(lines)
+        for attempt, call in waiting:
+            try:
+                call(attempt in self._latest)
+            except Exception:
+                log.exception("attempt %s could not go on after its record", attempt)
 
     def settled(self, attempts: Iterable[str]) -> None:
         """Forget attempts whose facts are committed, or that never left."""
+        if self._lines:
+            self.flush()
         for attempt in attempts:
-            record = self._latest.pop(attempt, None)
-            if record is not None:
-                record.segment.latest -= 1
+            self._forget(attempt)
         self._drop_settled()
 
     async def keep_synced(self) -> None:
@@ -138,32 +176,64 @@ class Spool:
 
     def close(self, *, remove: bool) -> None:
         """Let go of the folder; remove it when everything in it is settled."""
+        self.flush()
         os.close(self._fd)
         if remove and not self._latest:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
 
-    def _write(self, kind: bytes, attempt: str, payload: bytes) -> None:
-        line = b"%08x %b %b\n" % (crc32(payload, kind[0]), kind, payload)
+    def _add(self, kind: bytes, attempt: str, payload: bytes) -> None:
+        self._lines.append(_Line(attempt, kind, payload, _write_line(kind, payload)))
+        if self._soon is None:
+            self.flush()
+        elif len(self._lines) == 1:
+            self._soon(self.flush)
+
+    def _write(self, lines: list[_Line]) -> None:
+        """Write lines in one step. Where the disk does not take them, no attempt may leave; what
+        became of others is written as far as it fits."""
+        try:
+            self._append(lines)
+            return
+        except OSError as error:
+            log.error("the spool %s is full: %s", self.folder, error)
+            self._full = True
+        for line in lines:
+            if line.kind != SENT:
+                with contextlib.suppress(OSError):
+                    self._append([line])
+
+    def _append(self, lines: list[_Line]) -> None:
+        """Write lines, all or none of them. Raises OSError."""
         segment = self._segment
-        written = os.write(self._fd, line)
-        if written != len(line):
-            # The disk filled up in the middle of the line. Take the torn part back, so that
-            # the next line does not run on from it.
+        data = lines[0].data if len(lines) == 1 else b"".join([line.data for line in lines])
+        written = os.write(self._fd, data)
+        if written != len(data):
+            # The disk filled up in the middle. Take the torn part back, so that the next line does
+            # not run on from it.
             os.ftruncate(self._fd, segment.size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         segment.size += written
-        segment.latest += 1
         self._dirty = True
-        before = self._latest.get(attempt)
-        if before is not None:
-            before.segment.latest -= 1
-        self._latest[attempt] = _Record(segment, kind, payload)
+        for attempt, kind, payload, _ in lines:
+            if kind == VOID:
+                self._forget(attempt)
+                continue
+            before = self._latest.get(attempt)
+            if before is not None:
+                before.segment.latest -= 1
+            segment.latest += 1
+            self._latest[attempt] = _Record(segment, kind, payload)
         if segment.size >= SEGMENT_BYTES:
             try:
                 self._roll()
             except OSError:
-                self._full = True  # The line itself is written; this segment just grows on.
+                self._full = True  # The lines themselves are written; this segment just grows on.
+
+    def _forget(self, attempt: str) -> None:
+        record = self._latest.pop(attempt, None)
+        if record is not None:
+            record.segment.latest -= 1
 
     def _roll(self) -> None:
         """Begin a new segment, and keep their number in bounds."""
@@ -182,9 +252,13 @@ class Spool:
 
     def _carry_forward(self, oldest: _Segment) -> None:
         """Write again what is still open in the oldest segment, so that it can go."""
-        open_still = [item for item in self._latest.items() if item[1].segment is oldest]
-        for attempt, record in open_still:
-            self._write(record.kind, attempt, record.payload)
+        lines = [
+            _Line(attempt, kind, payload, _write_line(kind, payload))
+            for attempt, (segment, kind, payload) in self._latest.items()
+            if segment is oldest
+        ]
+        if lines:
+            self._append(lines)
 
     def _drop_settled(self) -> None:
         while len(self._segments) > 1 and self._segments[0].latest == 0:
@@ -195,63 +269,8 @@ class Spool:
         return disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES or self.size_bytes > self.max_bytes
 
 
-@dataclass(slots=True)
-class Recovered:
-    """What a spool says: by attempt the payload that stands, and whether it is final."""
-
-    last: dict[str, bytes] = field(default_factory=dict)
-    done: set[str] = field(default_factory=set)
-    torn_lines: int = 0
-
-    @property
-    def payloads(self) -> list[bytes]:
-        return list(self.last.values())
-
-
-def read_spool(folder: Path) -> Recovered:
-    """Read a process's spool, whether it is alive or not.
-
-    A line whose checksum is wrong was being written when the machine stopped: its attempt had
-    not left yet, or its end had not been told. `done` stands over anything after it.
-    """
-    found = Recovered()
-    for kind, payload in _lines(folder, found):
-        attempt = _id_of(payload)
-        if kind == VOID:
-            found.last.pop(attempt, None)
-        elif kind == DONE:
-            found.done.add(attempt)
-            found.last[attempt] = payload
-        elif attempt not in found.done:
-            found.last[attempt] = payload
-    return found
-
-
-def _lines(folder: Path, found: Recovered) -> Iterator[tuple[bytes, bytes]]:
-    for path in sorted(folder.glob("*.log")):
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            continue  # Its owner is alive and has just settled all of it.
-        for line in data.split(b"\n"):
-            if not line:
-                continue
-            kind, payload = line[9:10], line[11:]
-            if len(kind) == 1 and line[:8] == b"%08x" % crc32(payload, kind[0]):
-                yield kind, payload
-            else:
-                found.torn_lines += 1
-
-
-class _Identified(msgspec.Struct):
-    id: str
-
-
-_decode_id = msgspec.json.Decoder(_Identified).decode
-
-
-def _id_of(payload: bytes) -> str:
-    return _decode_id(payload).id
+def _write_line(kind: bytes, payload: bytes) -> bytes:
+    return b"%08x %b %b\n" % (crc32(payload, kind[0]), kind, payload)
 
 
 def is_abandoned(folder: Path) -> bool:

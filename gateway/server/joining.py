@@ -17,13 +17,15 @@ class JoiningTransport:
     Nothing is held over a close, and an interim answer (100 Continue) is not a head.
     """
 
-    __slots__ = ("_held", "_is_begun", "_loop", "_transport")
+    __slots__ = ("_held", "_is_begun", "_is_last", "_loop", "_owed", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._held = b""
         self._is_begun = False
+        self._is_last = False
+        self._owed: tuple[bytes, bytes] | None = None
 
     def write(self, data: bytes) -> None:
         if self._held:
@@ -36,13 +38,33 @@ class JoiningTransport:
             self._held = data
             self._loop.call_soon(self.flush)
 
-    def write_whole(self, head: bytes, body: bytes) -> None:
-        """Write a response that is complete; a large body is not copied behind its head."""
+    def owe(self, head: bytes, body: bytes, *, is_last: bool) -> None:
+        """Take a response that is complete, to be written by pay(); the last one of its connection
+        closes it."""
         self._is_begun = True
+        self._is_last = is_last
+        self._owed = head, body
+
+    @property
+    def owes(self) -> bool:
+        return self._owed is not None
+
+    def make_last(self) -> None:
+        """Have the connection closed behind what is owed."""
+        self._is_last = True
+
+    def pay(self) -> None:
+        """Write what is owed; a large body is not copied behind its head."""
+        owed, self._owed = self._owed, None
+        if owed is None or self._transport.is_closing():
+            return
+        head, body = owed
         if len(body) > JOIN_BYTES:
-            self._transport.writelines((head, body))
+            self._transport.writelines(owed)
         else:
             self._transport.write(head + body)
+        if self._is_last:
+            self._transport.close()
 
     def flush(self) -> None:
         """Write the head now if it is still here."""

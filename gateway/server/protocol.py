@@ -18,7 +18,7 @@ from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.errors import BadRequest, GatewayError, RequestTimeout
@@ -287,7 +287,21 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        cycle = self.cycle
+        return cycle is not None and (not cycle.response_complete or self._owes(cycle))
+
+    def _owes(self, cycle: RequestResponseCycle) -> bool:
+        """Say whether a complete response waits to be written, which it does for a moment."""
+        transport: object = cycle.transport
+        return isinstance(transport, JoiningTransport) and transport.owes
+
+    def shutdown(self) -> None:
+        """Close when the response that is under way is out."""
+        cycle = self.cycle
+        if cycle is not None and self._owes(cycle):
+            cycle.transport.make_last()  # type: ignore[attr-defined]
+        else:
+            super().shutdown()
 
     # Time.
 

@@ -7,6 +7,8 @@ takes it as bytes. A body that came with its head is there when the application 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from gateway.server.joining import JoiningTransport
@@ -29,8 +31,11 @@ def respond(
     status: int,
     headers: bytes,
     body: bytes,
+    *,
+    when: Callable[[Callable[[], None]], None],
 ) -> bool:
-    """Write a response; `headers` are lines that end in CRLF, without the content-length.
+    """Write a response when `when` calls back, in the same turn of the loop or the next; `headers`
+    are lines that end in CRLF, without the content-length.
 
     False where it has to go message by message: another one has begun, the caller reads slowly or
     has left, or it asked for the head alone.
@@ -44,18 +49,14 @@ def respond(
         return False
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
-    transport.write_whole(
-        b"%b%b%bcontent-length: %d\r\n%b\r\n"
-        % (
-            STATUS_LINE[status],
-            b"".join([b"%b: %b\r\n" % pair for pair in cycle.default_headers]),
-            headers,
-            len(body),
-            b"" if cycle.keep_alive else b"connection: close\r\n",
-        ),
-        body,
+    head = b"%b%b%bcontent-length: %d\r\n%b\r\n" % (
+        STATUS_LINE[status],
+        b"".join([b"%b: %b\r\n" % pair for pair in cycle.default_headers]),
+        headers,
+        len(body),
+        b"" if cycle.keep_alive else b"connection: close\r\n",
     )
-    if not cycle.keep_alive:
-        transport.close()
+    transport.owe(head, body, is_last=not cycle.keep_alive)
+    when(transport.pay)
     cycle.on_response()
     return True

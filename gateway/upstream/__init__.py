@@ -16,6 +16,7 @@ from gateway.upstream.errors import (
     UpstreamReadError,
     UpstreamTimeout,
     UpstreamTooLarge,
+    UpstreamWithheld,
 )
 from gateway.upstream.exchange import Timeouts, Upstream, UpstreamAnswer
 from gateway.upstream.target import Target
@@ -34,5 +35,6 @@ __all__ = [
     "UpstreamReadError",
     "UpstreamTimeout",
     "UpstreamTooLarge",
+    "UpstreamWithheld",
     "check_base_url",
 ]

@@ -12,6 +12,7 @@ UpstreamError
   x UpstreamProtocolError     the answer is not what was asked for: malformed, redirected, encoded
     + UpstreamTooLarge        longer than the caller of read() allowed
   x UpstreamAborted           abort() was called
+    + UpstreamWithheld        what has to come before the first byte did not
 """
 
 from __future__ import annotations
@@ -72,6 +73,14 @@ class UpstreamTooLarge(UpstreamProtocolError):
 
 class UpstreamAborted(UpstreamError):
     """We ended it ourselves, through UpstreamAnswer.abort()."""
+
+
+class UpstreamWithheld(UpstreamAborted):
+    """Nothing left, because the request's gate did not open; `reason` is what it said."""
+
+    def __init__(self, detail: str, *, sent: bool = False, reason: Exception | None = None) -> None:
+        super().__init__(detail, sent=sent)
+        self.reason = reason
 
 
 # The nearest class in the exception's method resolution order decides, so a new subclass of a

@@ -22,12 +22,15 @@ from gateway.upstream.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamTooLarge,
+    UpstreamWithheld,
     translate_error,
 )
 from gateway.upstream.target import Pairs, Target
 from gateway.upstream.transport import ConnectionStream, ConnectorTransport, Response
 
 T = TypeVar("T")
+# Takes what is to be called when a request may leave, or with what forbids it.
+Gate = Callable[[Callable[[Exception | None], None]], None]
 
 
 class Timeouts(NamedTuple):
@@ -87,15 +90,18 @@ class Upstream:
         headers: Pairs = (),
         body: bytes,
         timeouts: Timeouts,
+        gate: Gate | None = None,
     ) -> UpstreamAnswer:
         """Prepare a request whose abort() can be reached before there is an answer.
 
         `headers` are this request's own, beside those of the target and its `request_id`, under
-        which a provider can find it.
+        which a provider can find it. No byte leaves before `gate` lets it.
         """
-        return UpstreamAnswer(
+        answer = UpstreamAnswer(
             self, target, request_id=request_id, headers=headers, body=body, timeouts=timeouts
         )
+        answer.gate = gate
+        return answer
 
     async def close(self) -> None:
         """End every attempt and close every connection."""
@@ -134,6 +140,7 @@ class UpstreamAnswer:
 
     status: int
     raw_headers: Pairs
+    gate: Gate | None = None
 
     def __init__(
         self,
@@ -192,6 +199,25 @@ class UpstreamAnswer:
     def write_head(self) -> bytes:
         """Write the head. Raises httpx2.LocalProtocolError for one that may not be sent."""
         return self._target.write_head(self._request_id, self._headers, len(self.body))
+
+    def leave(self, write: Callable[[], None]) -> None:
+        """Let the request go when its gate opens, unless it has ended by then."""
+        if self.gate is None:
+            self.sent = True
+            write()
+        else:
+            self.gate(partial(self._pass_gate, write))
+            if self._failure is not None:
+                raise self._failure
+
+    def _pass_gate(self, write: Callable[[], None], forbidden: Exception | None) -> None:
+        if self._ended:
+            return
+        if forbidden is None:
+            self.sent = True
+            write()
+        else:
+            self._fail(UpstreamWithheld(str(forbidden), reason=forbidden))
 
     def make_request(self) -> httpx2.Request:
         """Make the request as httpx2 has it, for a transport that takes those."""
@@ -313,7 +339,9 @@ async def exchange_requests(
 ) -> Response:
     """Do by another transport what ours does; it does not say when the first byte left."""
     request = answer.make_request()
-    answer.sent = True
+    may_leave = asyncio.get_running_loop().create_future()
+    answer.leave(partial(may_leave.set_result, None))
+    await may_leave
     response = await transport.handle_async_request(request)
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     return Response(response.status_code, response.headers.raw, response.stream)

@@ -15,7 +15,7 @@ import select
 import socket
 import ssl
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple, Protocol
 
@@ -51,6 +51,8 @@ class Outgoing(Protocol):
     def connect_seconds(self) -> float | None: ...
 
     def write_head(self) -> bytes: ...
+    def leave(self, write: Callable[[], None]) -> None:
+        """Set `sent` and call `write`, now or when the request may leave."""
 
 
 class WrittenRequest:
@@ -65,6 +67,10 @@ class WrittenRequest:
 
     def write_head(self) -> bytes:
         return write_head(self._request)
+
+    def leave(self, write: Callable[[], None]) -> None:
+        self.sent = True
+        write()
 
 
 class Response(NamedTuple):
@@ -101,14 +107,13 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
     async def exchange(self, request: Outgoing) -> Response:
         """Send a request over a connection of its own and wait for the head of the answer.
 
-        `request.sent` is set right before the first byte is written.
+        `request.leave` decides when the first byte is written.
         """
         head, body = request.write_head(), request.body
         connection = await self._connect(request.origin, request.connect_seconds)
         try:
             protocol = _open_protocol(connection)
-            request.sent = True
-            _write(protocol, head, body)
+            request.leave(partial(_write, protocol, head, body))
             message, payload = await protocol.read()
             for _ in range(MAX_INTERIM_ANSWERS):
                 if not 100 <= message.code < 200 or message.code == 101:
@@ -268,7 +273,8 @@ def _open_protocol(connection: Connection) -> ResponseHandler:
 
 def _write(protocol: ResponseHandler, head: bytes, body: bytes) -> None:
     transport = protocol.transport
-    assert transport is not None
+    if transport is None:
+        return  # The connection is lost, which whoever reads from it is told.
     if len(body) > _JOIN_BYTES:
         transport.writelines((head, body))
     else:

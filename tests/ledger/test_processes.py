@@ -136,8 +136,12 @@ async def test_a_process_without_a_lease_lets_nothing_go(
     claim = await hold(ledger, (rule, 100))
     stop(ledger)
     ledger.process.lease_ends = 0.0
-    with pytest.raises(Unavailable):
-        ledger.send(claim, sent_event(100))
+    forbidden: list[Exception | None] = []
+    ledger.send(claim, sent_event(100))
+    ledger.let_leave(claim, forbidden.append)
+    ledger.record(claim)
+    assert [type(each) for each in forbidden] == [Unavailable]
+    ledger.forget(claim)
     with pytest.raises(Unavailable):
         await hold(ledger, (rule, 100))
     kill(ledger)

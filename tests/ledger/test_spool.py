@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from billing.ledger import spool as spools
-from billing.ledger.spool import DONE, SEEN, VOID, Spool, SpoolFull, is_abandoned, read_spool
+from billing.ledger.spool import DONE, SEEN, VOID, Spool, SpoolFull, is_abandoned
+from billing.ledger.spooled import read_spool
 
 
 def record(attempt: str, text: str = "") -> bytes:
@@ -109,4 +110,5 @@ async def test_a_spool_over_its_share_takes_nothing_new_and_ends_what_runs(
     spool._full = spool._is_nearly_full()
     with pytest.raises(SpoolFull):
         spool.sent("b", record("b"))
-    assert spool.note(DONE, "a", record("a", "done"))
+    spool.note(DONE, "a", record("a", "done"))
+    assert read_spool(spool.folder).last == {"a": record("a", "done")}
