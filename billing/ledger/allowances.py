@@ -24,6 +24,10 @@ from billing.quotas import QuotaRule
 
 WAIT_SECONDS = 0.2
 
+# A draw brings enough for so many calls; more where the last one was used up this soon.
+GROWTH, MOST_GROWTH = 64, 1024
+BUSY_SECONDS, CALM_SECONDS = 0.5, 5.0
+
 
 class Standing(NamedTuple):
     """A window's figures in the quota's unit as they were at `as_of` (Unix seconds); `limit` with
@@ -61,6 +65,8 @@ class Window(Account):
     spent_until  time.monotonic(); until then what exceeds `left` is refused without asking
     recall       the limit was lowered: what lies idle goes back at once
     largest_need of the calls that drew here lately
+    growth       how many such calls a draw is to bring, if there is plenty; `drew_at` is when the
+                 last one was, by the monotonic clock
     low          below so much free it is filled up, if that brings much at once; 0 for never
     is_rate      it is counted in Redis (rates.py), not in PostgreSQL
     opened_at    an instant within it, which decides what the database takes for its period
@@ -84,6 +90,8 @@ class Window(Account):
     drawn: int = 0
     known_at: float = 0.0
     largest_need: int = 0
+    growth: int = GROWTH
+    drew_at: float = 0.0
     low: int = 0
 
     @property
@@ -315,8 +323,19 @@ def _make_window(rule: QuotaRule, at: datetime, time_zone: str) -> Window:
 
 
 def watch(window: Window, granted: int) -> None:
-    """After a draw that brought more than a call needs, see to the next one before it is empty."""
+    """After a draw that brought more than a call needs, see to the next one before it is empty.
+
+    A window that is drawn from again at once is drawn from more generously, so that draws do not
+    grow with calls; one that is not goes back to where it began.
+    """
     if granted:
+        now = time.monotonic()
+        quiet = now - window.drew_at
+        if quiet < BUSY_SECONDS:
+            window.growth = min(2 * window.growth, MOST_GROWTH)
+        elif quiet > CALM_SECONDS:
+            window.growth = GROWTH
+        window.drew_at = now
         window.low = granted // 2 if granted > 2 * window.largest_need else 0
 
 

@@ -39,9 +39,6 @@ log = logging.getLogger(__name__)
 SPENT_SECONDS = 1.0
 AHEAD_SECONDS = 2.0
 
-# A draw for a window that was drawn from before brings so many times its need, if that is left.
-GROWTH = 64
-
 # Others are given so long to give back what a call lacks, and it tries so often.
 ANSWER_SECONDS = 0.05
 MOST_ROUNDS = 3
@@ -374,7 +371,9 @@ def _wish(window: Window, need: int) -> int:
     """Say how much to draw if there is plenty: the first time the need, then much more."""
     window.largest_need = max(need, window.largest_need)
     is_first = window.granted == 0
-    return need if is_first or window.is_concurrency else (need or window.largest_need) * GROWTH
+    if is_first or window.is_concurrency:
+        return need
+    return (need or window.largest_need) * window.growth
 
 
 def _has_enough(batch: Sequence[Waiter], claims: Sequence[list[Claim]]) -> bool:

@@ -51,13 +51,13 @@ def write_limit(
     headers = [(names.limit, b"%d" % limit), (names.remaining, b"%d" % left)]
     if resets_at is not None:
         is_anthropic = names.reset.startswith(b"anthropic")
-        reset = _moment(resets_at) if is_anthropic else _duration(resets_at - now)
+        reset = write_moment(resets_at) if is_anthropic else write_reset(resets_at - now)
         headers.append((names.reset, reset))
     return headers
 
 
-def _duration(seconds: float) -> bytes:
-    # Many calls of one second are told the same.
+def write_reset(seconds: float) -> bytes:
+    """Write a time as OpenAI does. Many calls of one second are told the same."""
     return _whole_duration(int(seconds)) if seconds >= 1 else write_duration(seconds).encode()
 
 
@@ -67,7 +67,8 @@ def _whole_duration(seconds: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _moment(at: float) -> bytes:
+def write_moment(at: float) -> bytes:
+    """Write a moment, in Unix seconds, as Anthropic does."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 

@@ -241,18 +241,33 @@ class UpstreamAnswer:
             if self._failure is not None:
                 raise self._failure
             return b""
-        body = await self._step(self._read_all(limit_bytes))
+        body = self._take_rest(limit_bytes)
+        if body is None:
+            body = await self._step(self._read_all(limit_bytes))
         self._end()
         return body
 
+    def _take_rest(self, limit_bytes: int) -> bytes | None:
+        """Take what is left where all of it has arrived; None where it has to be waited for."""
+        stream = self._stream
+        if not isinstance(stream, ConnectionStream):
+            return None
+        try:
+            rest = stream.take_rest()
+            if rest is not None and len(rest) > limit_bytes:
+                raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)
+            if rest is not None:
+                stream.release()
+            return rest
+        except Exception as error:
+            translated = translate_error(error, sent=self.sent)
+            if translated is None:
+                self.abort()
+                raise
+            raise self._fail(translated) from error
+
     async def _read_all(self, limit_bytes: int) -> bytes:
         assert self._chunks is not None, "send() comes first"
-        stream = self._stream
-        if isinstance(stream, ConnectionStream) and (rest := stream.take_rest()) is not None:
-            if len(rest) > limit_bytes:
-                raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)
-            stream.release()
-            return rest
         chunks = []
         size = 0
         async for chunk in self._chunks:
