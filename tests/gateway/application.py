@@ -79,6 +79,27 @@ async def do_release(scope: Any, receive: Any, send: Any) -> None:
     await answer(send, b"")
 
 
+async def do_later(scope: Any, receive: Any, send: Any) -> None:
+    """Complete the answer, and leave it to another request to have it written."""
+    await read_body(receive)
+    written = asyncio.Event()
+
+    def when(write: Any) -> None:
+        async def wait() -> None:
+            await written.wait()
+            write()
+
+        seen["later_task"] = asyncio.create_task(wait())
+
+    seen["later"] = written
+    scope["extensions"]["tollgate"]["respond"](200, b"", b"owed", when=when)
+
+
+async def do_pay(scope: Any, receive: Any, send: Any) -> None:
+    seen["later"].set()
+    await answer(send, b"paid")
+
+
 async def do_watched(scope: Any, receive: Any, send: Any) -> None:
     """Wait for the hang-up by the callback alone, then answer into the void."""
     await read_body(receive)
