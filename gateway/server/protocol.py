@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -71,6 +72,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._raw_bytes = 0
         self._body_bytes = 0
         self._seen_singles: set[bytes] = set()
+        self._offers: deque[dict[object, object]] = deque()
         # When each state began that must not last; None while the connection is not in it.
         self._head_since: float | None = None
         self._body_since: float | None = None
@@ -202,6 +204,7 @@ class GatewayProtocol(HttpToolsProtocol):
             "take_body": partial(take_body, cycle),
         }
         self.scope["extensions"] = {"tollgate": offered}
+        self._offers.append(offered)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -237,6 +240,9 @@ class GatewayProtocol(HttpToolsProtocol):
         """Go on with the next request: uvicorn's own, but for the timer that the sweep replaces."""
         self.server_state.total_requests += 1
         self._hang_up = None
+        # What is offered leads to the cycle and the cycle to what is offered: nothing of a request
+        # would go before the garbage collector came.
+        self._offers.popleft().clear()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
