@@ -32,6 +32,7 @@ ADVICE = {
     "invalid_json": "Send one JSON object in UTF-8; the message says where it is none.",
     "missing_required_parameter": "Add the field that the message names.",
     "duplicate_field": "Send each field once.",
+    "too_many_elements": "Send fewer or larger parts: at most 100,000 elements in one body.",
     "number_out_of_range": "Send a number that fits into 64 bits.",
     "unsupported_for_model": "Leave the field out, or choose a model whose provider has it.",
     "state_not_kept": "Send the whole input with every request: nothing is kept.",

@@ -24,6 +24,7 @@ SAID: dict[int, tuple[str, ...]] = {
         "missing_required_parameter",
         "duplicate_field",
         "number_out_of_range",
+        "too_many_elements",
         "unsupported_for_model",
         "state_not_kept",
     ),
