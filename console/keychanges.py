@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,8 +18,8 @@ from accounts import issuance
 from accounts.access import Right
 from accounts.errors import AccountsError
 from accounts.models import ApiKey
-from billing.calls import find_attempts, moment_of
-from billing.models import GatewayProcess
+from billing.calls import LOOKED_BACK, find_attempts, moment_of
+from billing.models import GatewayProcess, UsageEvent
 from console.forms import Reason
 from console.keyforms import Restrictions, Rotation
 from console.keys import read_rows, show_secret, translate, visible_keys
@@ -26,13 +27,16 @@ from console.limits import find_standing_of
 from console.shell import Place, complain, find, inside, show, writing
 
 SHOWN_CALLS = 20
+LIVELY_FOR = timedelta(minutes=15)
 INSIDE = (Right.SEE_ALL_KEYS, Right.MAKE_OWN_KEYS)
 
 
 @inside(*INSIDE)
 def show_one(request: HttpRequest, place: Place, key: str) -> HttpResponse:
     found = find(visible_keys(place), public_id=key)
-    attempts = find_attempts(place.organization, key=found.pk).order_by("-id")[:SHOWN_CALLS]
+    since = max(found.made_at, timezone.now() - LOOKED_BACK)
+    calls = find_attempts(place.organization, since=since, key=found.pk)
+    attempts = list(calls.order_by("-id")[:SHOWN_CALLS])
     return show(
         request,
         "key",
@@ -44,9 +48,16 @@ def show_one(request: HttpRequest, place: Place, key: str) -> HttpResponse:
         now=timezone.now(),
         may_change=place.may_manage_key(found.owner_id),
         calls=[(each, moment_of(each)) for each in attempts],
+        is_lively=is_lively(found, attempts),
         limits=find_standing_of(place, scope="key", scope_id=found.pk),
         accepted=last_accepted(place, found) if found.revoked_at else [],
     )
+
+
+def is_lively(key: ApiKey, attempts: Sequence[UsageEvent]) -> bool:
+    """Say whether calls may come while somebody looks: the page then asks for them by itself."""
+    latest = max([key.made_at, *(moment_of(each) for each in attempts)])
+    return key.status == ApiKey.Status.ACTIVE and latest > timezone.now() - LIVELY_FOR
 
 
 @inside(*INSIDE)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Max, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -28,6 +28,7 @@ from console.snippets import compose_snippets
 from console.usage import find_period
 
 PAGE = 200
+MOST_SOUGHT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class KeyRow:
 def show_all(request: HttpRequest, place: Place) -> HttpResponse:
     """List the keys that may be seen: living ones first, revoked ones when asked for."""
     wanted = request.GET.get("show", "living")
-    keys = visible_keys(place)
+    sought = request.GET.get("q", "").strip().replace("\0", "")[:MOST_SOUGHT]
+    keys = seek(visible_keys(place), sought)
     revoked = keys.filter(status=ApiKey.Status.REVOKED)
     found = revoked if wanted == "revoked" else keys.exclude(status=ApiKey.Status.REVOKED)
     rows = read_rows(place, list(found[:PAGE]))
@@ -56,11 +58,25 @@ def show_all(request: HttpRequest, place: Place) -> HttpResponse:
         section="keys",
         rows=rows,
         wanted=wanted,
+        sought=sought,
         revoked=revoked.count(),
         page=PAGE,
         has_projects=Project.objects.filter(
             organization=place.organization, archived_at=None
         ).exists(),
+    )
+
+
+def seek(keys: QuerySet[ApiKey], text: str) -> QuerySet[ApiKey]:
+    """Return the keys that people would call so: by name, public id, project or owner."""
+    if not text:
+        return keys
+    return keys.filter(
+        Q(name__icontains=text)
+        | Q(public_id__startswith=text)
+        | Q(project__name__icontains=text)
+        | Q(owner__user__email__icontains=text)
+        | Q(owner__user__name__icontains=text)
     )
 
 

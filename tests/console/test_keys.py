@@ -109,3 +109,31 @@ def test_names_are_text_wherever_they_stand(alices: Client, project: Project) ->
     for page in ("keys", "limits", "usage", "organization"):
         assert name not in alices.get(address(page)).content.decode()
     assert name not in alices.get(address("key", key=key.public_id)).content.decode()
+
+
+def test_a_key_is_found_by_what_people_know_of_it(
+    alices: Client, bobs: Client, project: Project, his: Membership
+) -> None:
+    issue_key(project=project, name="nightly build")
+    own = issue_key(project=project, name="laptop", owner=his).key
+    for sought, there in (
+        ("NIGHT", {"nightly build"}),
+        (own.public_id[:8], {"laptop"}),
+        ("bob@", {"laptop"}),
+        ("default", {"nightly build", "laptop"}),
+        ("%", set()),
+        ("\0", {"nightly build", "laptop"}),
+    ):
+        page = alices.get("/o/acme/keys/", {"q": sought}).content.decode()
+        assert {name for name in ("nightly build", "laptop") if f">{name}</a>" in page} == there
+    assert ">nightly build</a>" not in bobs.get("/o/acme/keys/?q=night").content.decode()
+    assert b"No key is called so" in alices.get("/o/acme/keys/?q=nothing").content
+
+
+def test_the_page_of_a_key_asks_for_its_calls_while_some_may_come(
+    alices: Client, service_key: ApiKey
+) -> None:
+    address = f"/o/acme/keys/{service_key.public_id}/"
+    assert b'hx-trigger="every 3s"' in alices.get(address).content
+    ApiKey.objects.filter(pk=service_key.pk).update(made_at="2026-01-01T00:00Z")
+    assert b"hx-trigger" not in alices.get(address).content

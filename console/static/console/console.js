@@ -82,6 +82,16 @@
     card.hidden = false;
     card.querySelector("button").addEventListener("click", () => testCall(card));
   }
+  // A part of a page that cannot be had as such (one has to sign in, nothing is called so) is asked
+  // for as a page.
+  const goThere = (event) => location.assign(event.detail.pathInfo.finalRequestPath);
+  document.addEventListener("htmx:responseError", goThere);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href).pathname;
+    if (new URL(event.detail.xhr.responseURL).pathname === asked) return;
+    event.detail.shouldSwap = false;
+    goThere(event);
+  });
   // One menu at a time, closed by Escape and by a click elsewhere.
   const menus = document.querySelectorAll("details.menu");
   const closeMenus = (kept) => menus.forEach((menu) => { if (menu !== kept) menu.open = false; });

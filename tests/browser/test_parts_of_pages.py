@@ -1,0 +1,79 @@
+"""What changes without a reload: filters, and what is typed into a search. The pages do the same
+without JavaScript, by a button."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.visit import Visit
+
+
+def mark(person: Visit) -> None:
+    """Leave something on the page that a reload would take away."""
+    person.page.evaluate("window.isSamePage = true")
+
+
+def is_same_page(person: Visit) -> bool:
+    return person.page.evaluate("window.isSamePage === true") is True
+
+
+def test_a_period_is_chosen_and_the_figures_follow(visit: Callable[..., Visit]) -> None:
+    person = visit()
+    person.sign_in_as_operator()
+    person.go("/o/demo/usage/")
+    mark(person)
+    person.page.locator("[name=period]").select_option("today")
+    person.page.wait_for_url("**/usage/?period=today*")
+    expect(person.page.get_by_role("link", name="Download CSV")).to_have_attribute(
+        "href", re.compile("period=today")
+    )
+    assert is_same_page(person)
+    assert person.find_barriers() == []
+    person.page.go_back()
+    expect(person.page.get_by_role("link", name="Download CSV")).not_to_have_attribute(
+        "href", re.compile("period=today")
+    )
+
+
+def test_keys_are_found_as_somebody_types(visit: Callable[..., Visit]) -> None:
+    person = visit()
+    person.sign_up()
+    organization = person.make_organization("Seekers")
+    for name in ("laptop", "nightly build"):
+        person.make_key(organization, name)
+    person.go(f"{organization}keys/")
+    mark(person)
+    person.fill(q="night")
+    main = person.page.get_by_role("main")
+    expect(main.get_by_role("link", name="laptop")).to_have_count(0)
+    expect(main.get_by_role("link", name="nightly build")).to_be_visible()
+    assert is_same_page(person)
+    assert person.page.evaluate("document.activeElement.id") == "q"
+    person.fill(q="nothing like it")
+    person.see("No key is called so")
+    assert person.find_barriers() == []
+
+
+def test_who_was_signed_out_meanwhile_is_led_to_the_door(visit: Callable[..., Visit]) -> None:
+    person = visit()
+    person.sign_in_as_operator()
+    person.go("/o/demo/keys/")
+    person.page.context.clear_cookies()
+    person.fill(q="x")
+    person.page.wait_for_url("**/accounts/login/**")
+
+
+def test_the_same_is_there_without_javascript(visit: Callable[..., Visit]) -> None:
+    person = visit(java_script_enabled=False)
+    person.sign_in_as_operator()
+    person.go("/o/demo/keys/")
+    person.fill(q="nothing like it")
+    person.press("Find")
+    person.see("No key is called so")
+    person.go("/o/demo/usage/")
+    person.page.locator("[name=period]").select_option("7")
+    person.press("Show")
+    assert "period=7" in person.page.url
