@@ -9,7 +9,16 @@ import re
 from typing import Any, NamedTuple
 
 from gateway.errors import BadRequest
-from gateway.protocols.conversation import Conversation, File, Text
+from gateway.protocols.conversation import (
+    Conversation,
+    File,
+    Image,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.=+-]+)*;base64,", re.ASCII)
 PDF = "application/pdf"
@@ -60,6 +69,17 @@ def read_file(url: str, name: str, field: str) -> File | Text:
 def name_text(name: str, text: str) -> str:
     """A text that was a file keeps its name as a first line."""
     return f"{name}\n{text}" if name else text
+
+
+def check_side(turn: Turn, field: str) -> None:
+    """Raise BadRequest where a side says what only the other one can: no dialect could carry it."""
+    is_answer = turn.role is Role.ASSISTANT
+    for part in turn.parts:
+        if isinstance(part, ToolCall) and not is_answer:
+            raise BadRequest(f"'{field}' holds a call of a tool: only answers do.", field)
+        if isinstance(part, Image | File | ToolResult) and is_answer:
+            message = f"'{field}' holds more than text and calls of tools, as no answer does."
+            raise BadRequest(message, field)
 
 
 def read_effort(effort: str | None, field: str) -> str | None:

@@ -49,6 +49,15 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def test_a_conversation_that_is_kept_is_refused() -> None:
+    """It passed, and whoever knew the id of another tenant's answer could have gone on with it."""
+    for thread in ({"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}):
+        with pytest.raises(BadRequest, match="Nothing is kept") as caught:
+            read_request(body(thread=thread))
+        assert (caught.value.field, caught.value.code) == ("thread", "state_not_kept")
+    assert read_request(body(thread=None)).features == ()
+
+
 @pytest.mark.parametrize(("fields", "field"), BAD, ids=[str(fields)[:50] for fields, _ in BAD])
 def test_a_bad_field_is_named_by_its_path(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(BadRequest) as caught:

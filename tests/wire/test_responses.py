@@ -57,6 +57,8 @@ KEPT: list[tuple[dict[str, Any], str]] = [
     ({"prompt": {"id": "pmpt_1"}}, "prompt"),
     ({"store": True}, "store"),
     ({"input": [{"role": "user"}, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
+    ({"input": [{"id": "msg_1"}]}, "input[0]"),
+    ({"input": [{"id": "msg_1", "type": None}]}, "input[0]"),
 ]
 
 

@@ -56,6 +56,7 @@ def test_what_anthropic_cannot_be_asked_is_refused_by_name(
     assert caught.value.field == field
 
 
+URL = {"type": "url", "url": "https://x.org/a.png"}
 FILE = {"type": "file", "file_id": "f"}
 REFUSED_BY_MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "bard", "content": "x"}]}, "messages[0].role"),
@@ -72,6 +73,18 @@ REFUSED_BY_MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"messages": [user({"type": "container_upload", "file_id": "f"})]}, "messages[0].content[0]"),
     ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0]"),
     ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
+    (
+        {"messages": [user({"type": "tool_use", "id": "t", "name": "n"})]},
+        "messages[0].content",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": [{"type": "image", "source": URL}]}]},
+        "messages[0].content",
+    ),
+    (
+        {"messages": [{"role": "assistant", "content": [{"type": "tool_result"}]}]},
+        "messages[0].content",
+    ),
 ]
 
 

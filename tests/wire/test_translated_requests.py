@@ -318,3 +318,11 @@ def test_the_highest_effort_is_carried() -> None:
     assert to_messages(reasoning_effort="max")["output_config"] == {"effort": "max"}
     budget = to_messages(reasoning_effort="max", model="claude-sonnet-4-5", cap=64_000)
     assert budget["thinking"]["budget_tokens"] == 32_768
+
+
+def test_a_choice_among_some_tools_becomes_one_among_all() -> None:
+    some = {"mode": "required", "tools": [TOOL]}
+    written = to_messages(
+        tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": some}
+    )
+    assert written["tool_choice"] == {"type": "any"}

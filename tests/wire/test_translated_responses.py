@@ -131,6 +131,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [{"type": "local_shell"}]}, "tools[0]"),
     ({"input": [{"type": "computer_call"}]}, "input[0]"),
     ({"input": [{"role": "bard", "content": "x"}]}, "input[0].role"),
+    ({"input": [{"type": "message"}]}, "input[0].role"),
+    ({"input": [{"type": "function_call", "arguments": {}}]}, "input[0].arguments"),
+    ({"input": [{"type": "function_call_output", "output": {}}]}, "input[0].output"),
+    (
+        {"input": [{"role": "assistant", "content": [{"image_url": PNG}]}]},
+        "input[0].content",
+    ),
     (
         {"input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
         "input[0].content[0]",

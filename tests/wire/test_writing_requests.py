@@ -69,3 +69,9 @@ def test_a_stream_is_always_asked_for_its_usage() -> None:
 def test_an_answer_in_one_piece_is_not() -> None:
     assert "stream_options" not in write(stream=False)
     assert "stream_options" not in write()
+
+
+def test_nothing_is_kept_at_the_provider() -> None:
+    for store in (True, None):
+        assert write(store=store)["store"] is False
+    assert "store" not in write()

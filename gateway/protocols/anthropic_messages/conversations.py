@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import BadRequest
-from gateway.protocols.anthropic_messages.features import BUILT_IN_TOOLS
+from gateway.protocols.anthropic_messages.features import BUILT_IN_TOOLS, STATE_FIELDS
 from gateway.protocols.anthropic_messages.request import MessagesRequest
 from gateway.protocols.body import decode_as, encode_members
 from gateway.protocols.conversation import (
@@ -29,7 +29,7 @@ from gateway.protocols.conversation import (
     ToolResult,
     Turn,
 )
-from gateway.protocols.parts import PDF, name_text, refuse
+from gateway.protocols.parts import PDF, check_side, name_text, refuse
 
 CARRIED = frozenset(
     {
@@ -37,12 +37,15 @@ CARRIED = frozenset(
         *("top_p", "tools", "tool_choice", "metadata", "output_config", "output_format"),
     }
 )
-# Fields that ask for something without which the answer would be another one.
-REFUSED: dict[str, str] = {}
+# Refused wherever they stand, by features.py: nothing is kept.
+REFUSED = STATE_FIELDS
 # Parts of what was said before that mean something to Anthropic alone: thoughts, signed for it,
 # and what its hosted tools did.
 _DROPPED_BLOCKS = frozenset(
-    {"thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use", "mcp_tool_result"}
+    {
+        *("thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use", "mcp_tool_result"),
+        *("mcp_tool_listing", "fallback"),
+    }
 )
 
 
@@ -166,7 +169,9 @@ def _read_instructions(messages: list[_Message]) -> Iterator[str]:
 def _read_turn(message: _Message, field: str) -> Turn:
     if message.role not in {"user", "assistant"}:
         raise BadRequest(f"'{message.role[:50]}' is no role.", f"{field}.role")
-    return Turn(Role(message.role), tuple(_read_blocks(message.content, f"{field}.content")))
+    turn = Turn(Role(message.role), tuple(_read_blocks(message.content, f"{field}.content")))
+    check_side(turn, f"{field}.content")
+    return turn
 
 
 def _read_blocks(content: str | list[_Block] | None, field: str) -> Iterator[Asked]:

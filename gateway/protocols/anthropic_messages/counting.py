@@ -17,6 +17,7 @@ from gateway.protocols.anthropic_messages.features import (
     Block,
     Message,
     Tool,
+    refuse_state,
 )
 from gateway.protocols.body import (
     ABSENT,
@@ -66,6 +67,7 @@ def read_count_request(body: bytes) -> CountRequest:
     check_model_name(read.model)
     if not members.keys() <= _CHECKED:
         check_unchecked(members, checked=_CHECKED, known=KNOWN_FIELDS)
+        refuse_state(members)
     return CountRequest(
         members=members,
         model=read.model,

@@ -98,7 +98,20 @@ _HARMLESS = frozenset(
         *("service_tier", "temperature", "top_p", "top_k"),
     }
 )
-KNOWN_FIELDS = _HARMLESS | FEATURE_FIELDS
+# What asks for something that is kept at the provider.
+STATE_FIELDS = {"thread": "the conversation"}
+KNOWN_FIELDS = _HARMLESS | FEATURE_FIELDS | STATE_FIELDS.keys()
+
+
+def refuse_state(members: Members) -> None:
+    """Raise BadRequest for a thread: whoever knows an answer's id could go on with it."""
+    for name in STATE_FIELDS.keys() & members.keys():
+        if is_truthy(members[name]):
+            message = (
+                f"'{name}' asks for {STATE_FIELDS[name]} to be kept at the provider. Nothing is "
+                "kept: send all messages with every request."
+            )
+            raise BadRequest(message, name, "state_not_kept")
 
 
 def find_features(

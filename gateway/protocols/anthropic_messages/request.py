@@ -18,6 +18,7 @@ from gateway.protocols.anthropic_messages.features import (
     Message,
     Tool,
     find_features,
+    refuse_state,
 )
 from gateway.protocols.body import (
     ABSENT,
@@ -77,6 +78,7 @@ def read_request(body: bytes) -> MessagesRequest:
     check_model_name(read.model)
     if not members.keys() <= _CHECKED:
         check_unchecked(members, checked=_CHECKED, known=KNOWN_FIELDS)
+        refuse_state(members)
     return MessagesRequest(
         members=members,
         model=read.model,

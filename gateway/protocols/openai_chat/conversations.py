@@ -100,8 +100,13 @@ class _Message(msgspec.Struct):
     tool_call_id: str | None = None
 
 
+class _Allowed(msgspec.Struct):
+    mode: str = "auto"
+
+
 class _NamedChoice(msgspec.Struct):
-    function: _CalledFunction
+    function: _CalledFunction | None = None
+    allowed_tools: _Allowed | None = None
 
 
 class _Schema(msgspec.Struct):
@@ -250,10 +255,13 @@ def _read_tools(tools: list[_Tool]) -> Iterator[Tool]:
 
 
 def _read_choice(sent: str | _NamedChoice | None) -> tuple[Choice | None, str]:
+    """A choice among some of the tools becomes one among all of them."""
+    if isinstance(sent, _NamedChoice):
+        if sent.function is not None:
+            return Choice.NAMED, sent.function.name
+        sent = sent.allowed_tools.mode if sent.allowed_tools else ""
     if sent is None:
         return None, ""
-    if isinstance(sent, _NamedChoice):
-        return Choice.NAMED, sent.function.name
     if sent not in {"auto", "none", "required"}:
         raise BadRequest("'tool_choice' has to be auto, none, required or a tool.", "tool_choice")
     return Choice(sent), ""

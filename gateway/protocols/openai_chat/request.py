@@ -120,12 +120,14 @@ def write_request(
 
     `output_cap` lowers the caller's cap, or sets one where there is none; it never raises one.
     `cap_field` is the only name that the route's provider takes for it; None keeps the caller's.
-    A stream is always asked for its usage.
+    A stream is always asked for its usage, and nothing is kept.
     """
     members: dict[str, Any] = request.members | {"model": upstream_model}
     _put_cap(members, request, output_cap, cap_field)
     if request.stream and not request.wants_usage:
         members["stream_options"] = ask_for_usage(request.members)
+    if "store" in members:
+        members["store"] = False
     return encode_members(members)
 
 

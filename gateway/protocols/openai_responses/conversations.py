@@ -34,7 +34,13 @@ from gateway.protocols.openai_responses.tools import (
     read_tools,
     write_free,
 )
-from gateway.protocols.parts import read_data_url, read_effort, read_file, refuse
+from gateway.protocols.parts import (
+    check_side,
+    read_data_url,
+    read_effort,
+    read_file,
+    refuse,
+)
 
 CARRIED = frozenset(
     {
@@ -45,6 +51,7 @@ CARRIED = frozenset(
 )
 # Refused wherever they stand, by request.py: nothing is kept.
 REFUSED = STATE_FIELDS
+_MESSAGES = frozenset({None, "message"})
 # Items that mean something to the models alone that wrote them, and what hosted tools did.
 _DROPPED_ITEMS = frozenset(
     {
@@ -65,11 +72,11 @@ class _Part(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    type: str = "message"
-    role: str = ""
+    type: str | None = None
+    role: str | None = None
     content: str | list[_Part] | None = None
-    call_id: str = ""
-    name: str = ""
+    call_id: str | None = None
+    name: str | None = None
     namespace: str | None = None
     arguments: Any = ""
     input: str = ""
@@ -79,7 +86,7 @@ class _Item(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     type: str = ""
-    name: str = ""
+    name: str | None = None
     mode: str = "auto"
 
 
@@ -148,7 +155,7 @@ def _read_input(asked: _Asked) -> tuple[tuple[str, ...], tuple[Turn, ...]]:
     sides: list[tuple[Role, list[Asked]]] = []
     for at, item in enumerate(items):
         field = f"input[{at}]"
-        if item.type == "message" and item.role in {"system", "developer"}:
+        if item.type in _MESSAGES and item.role in {"system", "developer"}:
             parts = _read_parts(item.content, f"{field}.content")
             system += [part.text for part in parts if isinstance(part, Text)]
             continue
@@ -163,26 +170,34 @@ def _read_input(asked: _Asked) -> tuple[tuple[str, ...], tuple[Turn, ...]]:
 def _read_item(item: _Item, field: str) -> Turn | None:
     """Return a turn; None for what means something to the models alone that wrote it."""
     match item.type:
-        case "message":
-            if item.role not in {"user", "assistant"}:
-                raise BadRequest(f"'{item.role[:50]}' is no role.", f"{field}.role")
-            return Turn(Role(item.role), tuple(_read_parts(item.content, f"{field}.content")))
+        case None | "message":
+            return _read_message(item, field)
         case "function_call" | "custom_tool_call":
             is_free = item.type == "custom_tool_call"
             arguments = write_free(item.input) if is_free else _read_arguments(item, field)
-            call = ToolCall(item.call_id, join_name(item.namespace or "", item.name), arguments)
+            name = join_name(item.namespace or "", item.name or "")
+            call = ToolCall(item.call_id or "", name, arguments)
             return Turn(Role.ASSISTANT, (call,))
         case "function_call_output" | "custom_tool_call_output":
             if isinstance(item.output, dict):
                 raise BadRequest(f"'{field}.output' has to be text or a list.", f"{field}.output")
             parts = tuple(_read_parts(item.output, f"{field}.output"))
-            return Turn(Role.USER, (ToolResult(item.call_id, parts),))
+            return Turn(Role.USER, (ToolResult(item.call_id or "", parts),))
         case "additional_tools":
             return None
         case type_ if type_ in _DROPPED_ITEMS:
             return None
         case type_:
             raise refuse(field, f"an item of the type '{type_[:50]}'")
+
+
+def _read_message(item: _Item, field: str) -> Turn:
+    role = item.role or ""
+    if role not in {"user", "assistant"}:
+        raise BadRequest(f"'{role[:50]}' is no role.", f"{field}.role")
+    turn = Turn(Role(role), tuple(_read_parts(item.content, f"{field}.content")))
+    check_side(turn, f"{field}.content")
+    return turn
 
 
 def _read_arguments(item: _Item, field: str) -> str:
@@ -228,7 +243,7 @@ def _read_choice(sent: str | _Choice | None) -> tuple[Choice | None, str]:
     """A choice among some of the tools becomes one among all of them."""
     if isinstance(sent, _Choice):
         if sent.type in {"function", "custom"}:
-            return Choice.NAMED, sent.name
+            return Choice.NAMED, sent.name or ""
         if sent.type != "allowed_tools":
             return None, ""
         sent = sent.mode

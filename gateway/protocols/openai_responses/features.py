@@ -48,9 +48,13 @@ class Tool(msgspec.Struct):
 
 
 class Item(msgspec.Struct):
-    """One item of the input; a message may leave its type out, and tools may be declared here."""
+    """One item of the input; a message may leave its type out, and tools may be declared here.
 
-    type: str = "message"
+    What has neither a type nor a role is a reference, as OpenAI reads it.
+    """
+
+    type: str | None = None
+    role: str | None = None
     content: str | list[Part] | None = None
     output: str | list[Part] | dict[str, Any] | None = None
     tools: list[Tool] | None = None
@@ -90,9 +94,10 @@ def _find_in_tools(path: str, tools: list[Tool] | None) -> Iterator[Feature]:
 
 
 def _find_in_item(path: str, item: Item) -> Iterator[Feature]:
-    if item.type == "additional_tools":
+    type_ = item.type or "message"
+    if type_ == "additional_tools":
         yield from _find_in_tools(f"{path}.tools", item.tools)
-    elif item.type not in _TEXT_ITEMS:
+    elif type_ not in _TEXT_ITEMS:
         yield Feature(path, FeatureKind.OTHER)
     for name, parts in (("content", item.content), ("output", item.output)):
         if isinstance(parts, list):

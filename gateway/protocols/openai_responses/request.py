@@ -114,7 +114,7 @@ def _refuse_state(members: Members) -> None:
 
 def _refuse_references(items: list[Item]) -> None:
     for at, item in enumerate(items):
-        if item.type == "item_reference":
+        if item.type == "item_reference" or not (item.type or item.role):
             raise _refuse_kept(f"input[{at}]", "an item of an earlier answer")
 
 
