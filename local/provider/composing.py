@@ -196,8 +196,9 @@ def _shorten(text: str) -> str:
 
 
 def _say_fixed(ask: Ask) -> str:
-    """The last number of the name is the number of tokens to be said."""
-    return "token " * min(ask.behaviour.number(1, at=len(ask.behaviour.numbers) - 1), MAX_TOKENS)
+    """The last number of the name is the number of tokens to be said, one where it has none."""
+    last = max(0, len(ask.behaviour.numbers) - 1)
+    return "token " * min(ask.behaviour.number(1, at=last), MAX_TOKENS)
 
 
 def _say_chunks(ask: Ask) -> str:

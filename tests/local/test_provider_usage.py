@@ -89,6 +89,7 @@ async def test_cumulative_usage_stands_on_every_chunk(client: Client) -> None:
 
 async def test_fixed_usage_is_as_the_name_says_up_to_the_cap(client: Client) -> None:
     assert (await ask(client, "demo-fixed-70"))["usage"]["completion_tokens"] == 70
+    assert (await ask(client, "demo-fixed"))["usage"]["completion_tokens"] == 1
     both = (await ask(client, "demo-fixed-2000-70"))["usage"]
     assert (both["prompt_tokens"], both["completion_tokens"]) == (2000, 70)
     assert (await ask(client, "demo-fixed-500"))["usage"]["completion_tokens"] == 100
