@@ -1,7 +1,8 @@
 """Which key a request to make one led to. A repeat is answered with that key and makes no other.
 
 A request is told by the actor's own Idempotency-Key in the organization, and by a digest of what
-was asked: another request under the same one is an error, not a key that nobody meant.
+was asked: another request under the same one is an error, not a key that nobody meant. After KEPT
+an Idempotency-Key is forgotten, and a request under it makes a key.
 """
 
 from __future__ import annotations
@@ -9,10 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from accounts.errors import RepeatDiffers
 from accounts.models import ApiKey, KeyRequest, Organization
+
+# As long as Stripe keeps them.
+KEPT = timedelta(hours=24)
 
 
 def find_repeat(
@@ -49,6 +56,12 @@ def keep_repeat(
         digest=_digest(request),
         key=key,
     )
+
+
+def forget_old_requests() -> int:
+    """Delete what is older than KEPT; the keys stay. Returns how many requests went."""
+    old = KeyRequest.objects.filter(made_at__lt=timezone.now() - KEPT)
+    return old.delete()[0]
 
 
 def _digest(request: Mapping[str, Any]) -> bytes:

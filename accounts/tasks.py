@@ -6,9 +6,14 @@ from datetime import timedelta
 
 from celery import shared_task
 
-from accounts import changes
+from accounts import changes, repeats
 
 
 @shared_task(name="accounts.trim_change_log")
 def trim_change_log() -> None:
     changes.trim_change_log(timedelta(days=7))
+
+
+@shared_task(name="accounts.forget_old_requests")
+def forget_old_requests() -> None:
+    repeats.forget_old_requests()

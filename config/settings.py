@@ -229,6 +229,7 @@ CELERY_BEAT_SCHEDULE = {
     "reap processes": {"task": "billing.reap_processes", "schedule": 10.0},
     "make partitions": {"task": "billing.make_partitions", "schedule": 3600.0},
     "drop old days": {"task": "billing.drop_old_days", "schedule": 3600.0},
+    "forget old requests": {"task": "accounts.forget_old_requests", "schedule": 3600.0},
     "trim the change log": {"task": "accounts.trim_change_log", "schedule": 3600.0},
     "check the ledger": {"task": "billing.check_ledger", "schedule": 3600.0},
     "forget old calls": {"task": "gateway.forget_old_calls", "schedule": 3600.0},

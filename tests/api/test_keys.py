@@ -9,6 +9,8 @@ from django.utils import timezone
 from accounts.issuance import IssuedKey, issue_key, revoke_key
 from accounts.keys import parse
 from accounts.models import ApiKey, AuditEvent, KeyRequest, Membership, Organization, Project
+from accounts.repeats import KEPT, forget_old_requests
+from accounts.tasks import forget_old_requests as forget_task
 from tests.api.asking import Api
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +104,21 @@ def test_another_request_under_the_same_idempotency_key_is_refused(
     answer = alices.post(KEYS, ask_for_key(name="other"), Idempotency_Key="one")
     assert (answer.status, answer.error["code"]) == (409, "idempotency_key_reused")
     assert ApiKey.objects.count() == 1
+
+
+def test_an_idempotency_key_is_forgotten_after_a_day(alices: Api, project: Project) -> None:
+    """They were kept for good."""
+    first = alices.post(KEYS, ask_for_key(), Idempotency_Key="one")
+    alices.post(KEYS, ask_for_key(), Idempotency_Key="fresh")
+    old = KeyRequest.objects.filter(idempotency_key="one")
+    old.update(made_at=timezone.now() - KEPT + timedelta(minutes=1))
+    assert forget_old_requests() == 0
+    old.update(made_at=timezone.now() - KEPT)
+    forget_task()
+    assert KeyRequest.objects.get().idempotency_key == "fresh"
+    again = alices.post(KEYS, ask_for_key(), Idempotency_Key="one")
+    assert (again.status, again.body["id"] == first.body["id"]) == (201, False)
+    assert ApiKey.objects.filter(public_id=first.body["id"]).exists()
 
 
 def test_idempotency_keys_of_two_people_are_two(alices: Api, bobs: Api, project: Project) -> None:
