@@ -137,6 +137,7 @@ class RouteInline(admin.TabularInline[Route, Model]):
         "priority",
         "weight",
         "cap_bounds_reasoning",
+        "hides_reasoning",
         "only_responses",
         "enabled",
     )

@@ -226,7 +226,9 @@ class Attempt:
     @property
     def _may_reason(self) -> bool:
         """Say whether the provider may write output that nobody is shown."""
-        return self.call.request.asks_reasoning or not self.offer.route.cap_bounds_reasoning
+        route = self.offer.route
+        is_hidden = route.hides_reasoning or not route.cap_bounds_reasoning
+        return is_hidden or self.call.request.asks_reasoning
 
     def _use(self, usage: Usage, source: UsageSource, reported_cost: int | None) -> None:
         event = self.event

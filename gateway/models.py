@@ -144,6 +144,12 @@ class Route(models.Model):
         default=True,
         help_text="Off where the provider's output cap leaves reasoning unbounded, as at xAI.",
     )
+    hides_reasoning = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="The model may reason without being asked and show nothing of it: a caller that "
+        "hangs up is charged what was held.",
+    )
     only_responses = models.BooleanField(
         default=False,
         db_default=False,

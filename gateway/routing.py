@@ -40,6 +40,7 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     weight: int
     cap_bounds_reasoning: bool
+    hides_reasoning: bool = False
     only_responses: bool = False
     connect_timeout_seconds: float
     first_byte_timeout_seconds: float
@@ -197,7 +198,8 @@ class _Route(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     weight: int
     cap_bounds_reasoning: bool
-    only_responses: bool = False  # A schema of one release before has it not.
+    hides_reasoning: bool = False  # A schema of one release before has neither.
+    only_responses: bool = False
     connect_timeout_ms: int
     first_byte_timeout_ms: int
     idle_timeout_ms: int

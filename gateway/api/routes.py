@@ -27,7 +27,7 @@ class RouteOut(serializers.ModelSerializer[Route]):
         fields = (
             *("id", "model", "provider", "upstream_model"),
             *ROUTE_BOUNDS,
-            *("cap_bounds_reasoning", "only_responses", "enabled"),
+            *("cap_bounds_reasoning", "hides_reasoning", "only_responses", "enabled"),
         )
 
 
@@ -45,6 +45,9 @@ class RouteChange(Fields):
     total_timeout_ms = bound("total_timeout_ms")
     cap_bounds_reasoning = Flag(
         required=False, help_text="False where the output cap leaves reasoning unbounded."
+    )
+    hides_reasoning = Flag(
+        required=False, help_text="True where the model may reason unasked and unseen."
     )
     only_responses = Flag(
         required=False, help_text="True where the model has OpenAI's Responses alone."

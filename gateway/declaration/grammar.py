@@ -259,6 +259,7 @@ MODEL_COLUMNS: dict[str, Reader] = {
 ROUTE_COLUMNS: dict[str, Reader] = {
     **{name: whole(*bounds) for name, bounds in ROUTE_BOUNDS.items()},
     "cap_bounds_reasoning": flag,
+    "hides_reasoning": flag,
     "only_responses": flag,
     "enabled": flag,
 }

@@ -82,11 +82,14 @@ async def test_an_organization_that_drains_is_charged_what_the_provider_says(
     assert event["cost_ticks"] == 50 * OUTPUT_TICKS
 
 
+@pytest.mark.parametrize("route", [{"cap_bounds_reasoning": False}, {"hides_reasoning": True}])
 async def test_output_that_may_be_hidden_is_charged_as_held(
-    world: World, start: Start, aconn: Connection
+    route: dict[str, bool], world: World, start: Start, aconn: Connection
 ) -> None:
+    """Nothing of a stream tells that OpenAI's reasoning models think before they speak."""
+
     def prepare() -> None:
-        world.add_model(SLOW, route={"cap_bounds_reasoning": False})
+        world.add_model(SLOW, route=route)
 
     await in_django(prepare)
     served = await start()
