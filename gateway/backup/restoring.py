@@ -1,8 +1,9 @@
 """Restoring a backup into an empty database, or into one whose contents may go.
 
 The whole file is read and proven before anything is touched. The database comes back in one
-transaction. What the file says of secrets is written to a file of its own or compared, because
-this process cannot change its own environment.
+transaction, and what was there is set aside until that has committed: whatever happens, there is
+one of the two, whole. What the file says of secrets is written to a file of its own or compared,
+because this process cannot change its own environment.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from django.db import connection
+from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 
 from accounts.connections import conninfo_of
@@ -20,6 +21,9 @@ from gateway.backup import archive
 from gateway.backup.archive import BackupError
 from gateway.backup.contents import Head, missing_secrets, split
 from gateway.backup.programs import find_programs
+
+# The schema that holds what was there while a restore runs.
+ASIDE = "before_restore"
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +40,7 @@ def restore_backup(
     """Make the database what a backup says. Raises BackupError.
 
     A database that holds tables is refused without `replace`, and one that gateways are alive in
-    always. With `replace` a restore that fails leaves it empty; nothing else is changed by one.
+    always. A restore that fails leaves it as it was; one that was killed is undone by the next.
     `secrets_to` is a new file for the secrets.
     """
     head = _prove(path, passphrase)
@@ -44,10 +48,16 @@ def restore_backup(
     programs = find_programs(conninfo_of(connection.settings_dict))
     if secrets_to is not None:
         _write_secrets(secrets_to, head.secrets)
+    _undo_what_was_killed()
     _make_room(replace=replace)
     connection.close()
     _, database = split(archive.read(path, passphrase=passphrase))
-    programs.restore(database)
+    try:
+        programs.restore(database)
+    except BaseException:
+        _put_back()
+        raise
+    _run(f"DROP SCHEMA IF EXISTS {ASIDE} CASCADE")
     missing = missing_secrets(head.secrets)
     return Restored(head=head, missing=missing, needs_migration=needs_migration)
 
@@ -79,7 +89,8 @@ def _check_migrations(head: Head) -> bool:
 
 
 def _make_room(*, replace: bool) -> None:
-    """Empty the database where that is wanted. Raises BackupError where something is in the way."""
+    """Set aside what is there, where that is wanted. Raises BackupError where something is in the
+    way."""
     tables = connection.introspection.table_names()
     if not tables:
         return
@@ -98,7 +109,36 @@ def _make_room(*, replace: bool) -> None:
                 raise BackupError(
                     f"{alive} gateway processes are alive in this database: stop them first."
                 )
-        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    _run(f"ALTER SCHEMA public RENAME TO {ASIDE}", "CREATE SCHEMA public")
+
+
+def _undo_what_was_killed() -> None:
+    """Put back what a killed restore set aside; raise BackupError where others have come since."""
+    if _has_aside() and connection.introspection.table_names():
+        raise BackupError(
+            f"The schema {ASIDE} holds what was there before a restore that was killed, and there"
+            f" are tables beside it. If those are right, say DROP SCHEMA {ASIDE} CASCADE; if not,"
+            f" DROP SCHEMA public CASCADE. Then restore again."
+        )
+    _put_back()
+
+
+def _put_back() -> None:
+    if _has_aside():
+        _run("DROP SCHEMA IF EXISTS public CASCADE", f"ALTER SCHEMA {ASIDE} RENAME TO public")
+
+
+def _has_aside() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [ASIDE])
+        return cursor.fetchone() is not None
+
+
+def _run(*statements: str) -> None:
+    """Execute all or none."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def _write_secrets(path: Path, secrets: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from accounts import keys
+from gateway.backup import archive, contents
 from tests.places import Place, make_place
 
 DECLARATION = """
@@ -149,6 +150,48 @@ def test_a_database_is_replaced_where_that_is_wanted(places: tuple[Place, Place]
         connection.execute("CREATE TABLE stray (id int)")
     done = before.manage("restore", file, "--replace")
     assert (done.returncode, done.stderr) == (0, "")
+    assert before.contents() == kept
+
+
+def test_what_was_there_stays_where_a_restore_fails(places: tuple[Place, Place]) -> None:
+    """It was gone: the database was emptied first."""
+    before, _ = places
+    file, bad = before.folder / "good.backup", before.folder / "bad.backup"
+    assert before.manage("backup", file, "--not-sealed").returncode == 0
+    head, database = contents.split(archive.read(file, passphrase=None))
+    # Whole and proven, but for what only pg_restore can see.
+    archive.write(bad, contents.join(head, [b"".join(database)[:-2000]]), passphrase=None)
+    kept = before.contents()
+    refused = before.manage("restore", bad, "--replace")
+    assert refused.returncode == 1
+    assert "pg_restore failed" in refused.stderr
+    assert before.contents() == kept
+    assert before.rows("SELECT 1 FROM pg_namespace WHERE nspname = 'before_restore'") == []
+
+
+@pytest.mark.slow
+def test_a_restore_that_was_killed_is_undone_by_the_next(
+    places: tuple[Place, Place],
+) -> None:
+    before, _ = places
+    file = before.folder / "killed.backup"
+    assert before.manage("backup", file, "--not-sealed").returncode == 0
+    kept = before.contents()
+    set_aside = "ALTER SCHEMA public RENAME TO before_restore; CREATE SCHEMA public"
+    with psycopg.connect(before.url) as connection:
+        connection.execute(set_aside)
+    undone = before.manage("restore", file)
+    assert "--replace" in undone.stderr
+    assert before.contents() == kept
+    with psycopg.connect(before.url) as connection:
+        connection.execute(f"{set_aside}; CREATE TABLE restored (id int)")
+    # Which of the two is right nobody but a person can say.
+    refused = before.manage("restore", file, "--replace")
+    assert "The schema before_restore holds what was there" in refused.stderr
+    with psycopg.connect(before.url) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+    undone = before.manage("restore", file)
+    assert "--replace" in undone.stderr
     assert before.contents() == kept
 
 
