@@ -140,3 +140,16 @@ def test_every_page_of_accounts_has_our_shell_and_keeps_the_policy(alices: Clien
             assert not re.search(r"<script(?![^>]*(src=|application/json))", text), name
             assert not re.search(r"<style|\sstyle=|\son[a-z]+=", text), name
     assert shown > 10
+
+
+def test_a_new_password_signs_out_who_is_signed_in_elsewhere(alices: Client, alice: User) -> None:
+    elsewhere = browser()
+    elsewhere.post(reverse("account_login"), {"login": alice.email, "password": "alice's password"})
+    assert elsewhere.get("/o/acme/").status_code == 200
+    here = browser()
+    here.post(reverse("account_login"), {"login": alice.email, "password": "alice's password"})
+    form = {"oldpassword": "alice's password", "password1": "another good one", "password2": ""}
+    form["password2"] = form["password1"]
+    assert here.post(reverse("account_change_password"), form).status_code == 302
+    assert here.get("/o/acme/").status_code == 200
+    assert elsewhere.get("/o/acme/").status_code == 302
