@@ -9,6 +9,7 @@ by the live processes, at least 1. What Redis forgets starts again empty.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Iterable, Sequence
@@ -29,7 +30,6 @@ from billing.ledger.core import UNLIMITED, Want, WindowState, decide_draws
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 0.1
-AWAY_SECONDS = 1.0
 REFRESH_SECONDS = 5.0
 IGNORED_AFTER_MS = 15_000
 AWAY = (RedisError, OSError, asyncio.TimeoutError)
@@ -58,15 +58,11 @@ class Rates:
         self._client = client
         self._process = process
         self._shas: dict[str, str] = {}
-        self._away_until = 0.0
+        self.is_away = False
         self._refreshed_at = 0.0
         self._extra: dict[Window, int] = {}
         self.processes = 1
         self.rounds = 0
-
-    @property
-    def is_away(self) -> bool:
-        return time.monotonic() < self._away_until
 
     async def draw(
         self, windows: Sequence[Window], waiters: Sequence[Sequence[Want]]
@@ -92,7 +88,9 @@ class Rates:
 
     async def tend(self, in_use: Iterable[Window], idle: Iterable[Window]) -> None:
         """Give back what is free of the `idle`, tell what was used beyond holds, and every few
-        seconds say again how many calls run: all in one round trip."""
+        seconds say again how many calls run: all in one round trip. To be called every second."""
+        if self.is_away:
+            await self._look_for_it()
         returned = {window: -window.free for window in idle if window.free > 0}
         for window, change in returned.items():
             core.credit(window, window.granted + change)
@@ -151,8 +149,16 @@ class Rates:
         except AWAY as error:
             if not self.is_away:
                 log.warning("Redis is away; rates go on with this process's share: %r", error)
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self.is_away = True
             return None
+
+    async def _look_for_it(self) -> None:
+        """Find out whether Redis answers again."""
+        with contextlib.suppress(*AWAY):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._client.ping()
+            self.is_away = False
+            log.info("Redis is back")
 
     async def _evaluate(
         self, script: str, calls: Sequence[tuple[Sequence[Window], Arguments]]

@@ -117,6 +117,23 @@ async def test_without_redis_each_process_goes_on_with_its_share(
     await ledger.close(timeout_seconds=5)
 
 
+async def test_calls_wait_for_a_redis_that_is_away_no_second_time(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    """Every second a call waited for it once more, and with it all that had to draw just then."""
+    rates, rule = ledger.process.rates, await rate(aconn, 1000)
+    there = rates._client
+    rates._client = connect("redis://127.0.0.1:1/0")
+    await hold(ledger, (rule, 1))
+    assert rates.is_away
+    rates._client = there
+    await hold(ledger, (rule, 1))
+    assert (rates.is_away, rates.rounds) == (True, 0)
+    await rates.tend([], [])
+    await hold(ledger, (rule, 500))
+    assert (rates.is_away, rates.rounds) == (False, 1)
+
+
 async def test_a_refused_rate_takes_nothing_of_the_money(ledger: Ledger, aconn: Connection) -> None:
     money = await make_rule(aconn, 1000)
     rule = await rate(aconn, 0)
