@@ -34,7 +34,8 @@ END_OF_STREAM = b"data: [DONE]\n\n"
 class Outcome:
     """How a call went. `kind` is answered, refused, or broken; `code` says how exactly.
 
-    `began` is time.monotonic(), `seconds` lasts until the last byte or the failure.
+    `began` is time.monotonic(), `seconds` lasts until the last byte or the failure, `tokens` is the
+    cap that was asked for.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Outcome:
     call_id: str
     began: float
     seconds: float
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +168,11 @@ async def call(session: aiohttp.ClientSession, *, url: str, key: str, ask: Ask) 
             data = await answer.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         code = type(error).__name__
-        return Outcome("broken", code, 0, "", began, time.monotonic() - began)
+        return Outcome("broken", code, 0, "", began, time.monotonic() - began, ask.tokens)
     kind, code = judge(answer.status, data, ask)
     call_id = answer.headers.get("x-request-id", "")
-    return Outcome(kind, code, answer.status, call_id, began, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Outcome(kind, code, answer.status, call_id, began, seconds, ask.tokens)
 
 
 def judge(status: int, data: bytes, ask: Ask) -> tuple[str, str]:
