@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -54,10 +55,7 @@ class Endpoint(NamedTuple):
 def forwarded(dialect: Dialect) -> Endpoint:
     """Return an endpoint whose calls go to providers. There is no other way to one."""
 
-    async def answer(process: GatewayProcess, caller: Caller) -> None:
-        await forward(process, caller, dialect)
-
-    return Endpoint("POST", answer, dialect)
+    return Endpoint("POST", partial(forward, dialect=dialect), dialect)
 
 
 async def list_models(process: GatewayProcess, caller: Caller) -> None:

@@ -16,7 +16,7 @@ from gateway.caller import IDEMPOTENCY_KEY, Caller
 from gateway.calls import Attempt, Call
 from gateway.dialects import Dialect
 from gateway.errors import EndpointUnsupported, PermissionDenied
-from gateway.holding import call_headers, hold_for, make_offers
+from gateway.holding import call_headers, hold_for, make_offers, take
 from gateway.process import GatewayProcess
 from gateway.relaying import relay
 from gateway.sending import send
@@ -62,7 +62,7 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
 
 async def carry_out(process: GatewayProcess, caller: Caller, call: Call) -> None:
     """Hold, send, relay and settle: from here on the call is made, and made once."""
-    hold = await hold_for(process, call)
+    hold = take(process, call) or await hold_for(process, call)
     caller.told = call_headers(call, hold)
     attempt = Attempt(process.ledger, call, hold)
     try:

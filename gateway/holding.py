@@ -63,6 +63,15 @@ def make_offer(call: Call, way: LaneRoute) -> Offer:
     return Offer(way, body, names, bound, ticks)
 
 
+def take(process: GatewayProcess, call: Call) -> Hold | None:
+    """Hold what the call may use of every quota where this process has it, as it mostly does."""
+    bundle = call.lane.bundle
+    needs = bundle.needs(_figures(call.offers))
+    if bundle.too_large(needs):
+        return None
+    return process.ledger.take(bundle, needs, now=call.at, time_zone=call.key.time_zone)
+
+
 async def hold_for(process: GatewayProcess, call: Call) -> Hold:
     """Hold what the call may use of every quota, or raise what refuses it."""
     ledger, bundle, clamps = process.ledger, call.lane.bundle, 0

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Awaitable
 from functools import partial
 
 from billing.usage import Outcome, UsageSource
@@ -41,12 +42,11 @@ _PASSED = frozenset({b"openai-processing-ms", b"openai-version"})
 _PASSED_LENGTHS = frozenset(map(len, _PASSED))
 
 
-async def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:
+def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> Awaitable[None]:
     """Hand the answer to the caller and settle. Raises GatewayError for one that is none."""
     if attempt.call.request.stream:
-        await Stream(caller, attempt, answer).relay()
-    else:
-        await _relay_whole(caller, attempt, answer)
+        return Stream(caller, attempt, answer).relay()
+    return _relay_whole(caller, attempt, answer)
 
 
 async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:

@@ -37,7 +37,7 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
 
     Raises the gateway's error for what went wrong, or HungUp, with every attempt settled.
     """
-    failure: Exception = UpstreamUnreachable()
+    failure: Exception | None = None
     offers = attempt.call.offers
     for at, offer in enumerate(offers):
         if not attempt.hold.is_open and not await _hold_again(process, attempt, offers[at:]):
@@ -56,7 +56,7 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
         if not is_the_routes_fault(came_of):
             break
     attempt.abandon()
-    raise failure
+    raise failure or UpstreamUnreachable()
 
 
 async def _ask(

@@ -1,6 +1,7 @@
 """The ledger's door: hold before a call, record what leaves, finish it once.
 
-    hold = await ledger.hold(bundle, needs, ...)   # every quota of the call, or none
+    hold = ledger.take(bundle, needs, ...)    # every quota of the call, or none: at once
+    hold = await ledger.hold(bundle, needs, ...)   # or after a draw
     ledger.send(hold, event)                  # recorded, and
     ledger.let_leave(hold, leave)             # in the spool before the first byte leaves
     ledger.see(hold, event)                   # what is known of a stream under way
@@ -78,8 +79,9 @@ class Hold:
         self.process = process
         self.bundle = bundle
         stored = bundle.stored
-        self.claims = claims[:stored]
-        self.rates = claims[stored:]
+        self.claims, self.rates = claims, claims[stored:]
+        if self.rates:
+            self.claims = claims[:stored]
         self.needs = needs
         # As the event has them; they are those of this moment, whatever the bundle turns to.
         self.windows = bundle.ids
@@ -116,15 +118,28 @@ class Ledger:
         `now` is in Unix seconds and decides the windows. Raises Spent with the refusing window's
         figures, or Unavailable within a quarter of a second when the database does not answer.
         """
+        held = self.take(bundle, needs, now=now, time_zone=time_zone)
+        if held is not None:
+            return held
         process = self.process
         if time.monotonic() > process.lease_ends:
             raise Unavailable("this process has lost its lease")
         allowances = process.allowances
         windows = allowances.find(bundle, now=now, time_zone=time_zone)
         claims = list(zip(windows, needs, strict=True))
-        if not allowances.take(bundle, claims):
-            await allowances.wait(claims)
-            bundle.keep(windows, allowances)
+        await allowances.wait(claims)
+        bundle.keep(windows, allowances)
+        process.open_holds += 1
+        return Hold(process, bundle, needs, claims)
+
+    def take(self, bundle: Bundle, needs: list[int], *, now: float, time_zone: str) -> Hold | None:
+        """Hold it at once; None where hold() has to wait for it, or says why it cannot be had."""
+        process = self.process
+        allowances = process.allowances
+        windows = allowances.find(bundle, now=now, time_zone=time_zone)
+        claims = list(zip(windows, needs, strict=True))
+        if time.monotonic() > process.lease_ends or not allowances.take(bundle, claims):
+            return None
         for place in bundle.watched:
             window = windows[place]
             if window.low > window.amount - window.held - window.pending:
@@ -136,7 +151,10 @@ class Ledger:
         """Record that the attempt is about to leave. Raises SpoolFull, the hold ended."""
         process = hold.process
         hold.attempt = event.id
-        self._fill(hold, event)
+        event.process = process.id
+        event.windows = hold.windows
+        event.window_holds = hold.needs if not hold.rates else hold.needs[: hold.bundle.stored]
+        _count(hold, event)
         try:
             process.spool.sent(event.id, _encode(event))
         except BaseException:
@@ -154,7 +172,7 @@ class Ledger:
 
     def see(self, hold: Hold, event: UsageEvent) -> None:
         """Record what is known so far of an attempt under way."""
-        self._fill(hold, event)
+        _count(hold, event)
         hold.process.spool.note(SEEN, event.id, _encode(event))
 
     def finish(self, hold: Hold, event: UsageEvent) -> None:
@@ -163,7 +181,7 @@ class Ledger:
         self._close(hold)
         process.finished += 1
         event.process_seq = process.finished
-        amounts = self._fill(hold, event)
+        amounts = _count(hold, event)
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
         core.use(hold.claims, event.window_amounts)
@@ -171,7 +189,7 @@ class Ledger:
             self._use_rates(hold, amounts[hold.bundle.stored :])
         now, over = time.monotonic(), event if _is_over(hold, event) else None
         process.settler.add(
-            Finished(event.id, payload, hold.claims, event.window_amounts, now, over)
+            Finished(event.id, payload, hold.windows, hold.claims, event.window_amounts, now, over)
         )
 
     def when_recorded(self, hold: Hold, end: Callable[[], None]) -> None:
@@ -273,20 +291,6 @@ class Ledger:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    def _fill(self, hold: Hold, event: UsageEvent) -> list[int]:
-        """Say in the event which windows it is held in, and what it comes to in each: its hold
-        where nothing better is known. Returns that for all windows, of rates too."""
-        bundle = hold.bundle
-        event.process = hold.process.id
-        event.windows = hold.windows
-        event.window_holds = hold.needs[: bundle.stored]
-        if event.usage_source is UsageSource.HELD:
-            amounts = bundle.amounts_held(hold.needs, event.figures())
-        else:
-            amounts = bundle.amounts(event.figures())
-        event.window_amounts = amounts[: bundle.stored]
-        return amounts
-
     def _use_rates(self, hold: Hold, amounts: Sequence[int]) -> None:
         """End the claims on rates at once: nothing of theirs waits for a settlement."""
         core.spend(hold.rates, amounts)
@@ -323,6 +327,18 @@ def _permit(process: Process, leave: Leave, is_recorded: bool) -> None:
         leave(Unavailable("this process has lost its lease"))
     else:
         leave(None)
+
+
+def _count(hold: Hold, event: UsageEvent) -> list[int]:
+    """Say in the event what it comes to in each window: its hold where nothing better is known.
+    Returns that for all windows, of rates too."""
+    bundle = hold.bundle
+    if event.usage_source is UsageSource.HELD:
+        amounts = bundle.amounts_held(hold.needs, event.figures())
+    else:
+        amounts = bundle.amounts(event.figures())
+    event.window_amounts = amounts[: bundle.stored] if hold.rates else amounts
+    return amounts
 
 
 def _is_over(hold: Hold, event: UsageEvent) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -25,22 +25,28 @@ from billing.usage import UsageEvent
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.2
 BATCH = 1000
 LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Finished(NamedTuple):
-    """A finished attempt: its id, its UsageEvent as JSON, its claims with what was used, and when
-    it finished by the monotonic clock; `over` is the event once more if it came to more than was
-    held for it."""
+    """A finished attempt: its id, its UsageEvent as JSON, the numbers of its windows, its claims with
+    what was used, and when it finished by the monotonic clock; `over` is the event once more if it
+    came to more than was held for it."""
 
     attempt: str
     event: bytes
+    windows: Sequence[int]
     claims: Sequence[Claim]
     amounts: Sequence[int]
     at: float
     over: UsageEvent | None = None
+
+
+def _distinct(batch: Sequence[Finished]) -> Iterable[Sequence[int]]:
+    """Return the windows of a batch; calls of one bundle share one list of them."""
+    return {id(finished.windows): finished.windows for finished in batch}.values()
 
 
 class Settler:
@@ -109,7 +115,7 @@ class Settler:
 
     async def _settle(self, batch: Sequence[Finished]) -> None:
         events = [finished.event for finished in batch]
-        windows = sorted({window.window for f in batch for window, _ in f.claims})
+        windows = sorted({number for numbers in _distinct(batch) for number in numbers})
         process = self._process
         over = [finished.over for finished in batch if finished.over is not None]
         async with self.database.connection() as connection:
