@@ -31,9 +31,9 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Finished(NamedTuple):
-    """A finished attempt: its id, its UsageEvent as JSON, the numbers of its windows, its claims with
-    what was used, and when it finished by the monotonic clock; `over` is the event once more if it
-    came to more than was held for it."""
+    """A finished attempt: its id, its UsageEvent as JSON, the numbers of its windows, its claims
+    with what was used, and when it finished by the monotonic clock; `over` is the event once more
+    if it came to more than was held for it."""
 
     attempt: str
     event: bytes
