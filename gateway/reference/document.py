@@ -33,6 +33,7 @@ _OF_WAITING = ("retry-after", "retry-after-ms", "x-should-retry")
 # The statuses of errors that have to do with what an endpoint is: any of them may be met by a call.
 # 408, 414 and 431 are the server's own.
 _OF_KEYS = frozenset({401, 403, 408, 414, 429, 431, 500, 503})
+_OF_MODELS = _OF_KEYS | {400}
 _OF_A_MODEL = _OF_KEYS | {404}
 _OF_ORGANIZATIONS = _OF_KEYS | {400, 404, 409, 413, 415}
 # Told only to who asks for a path or by a method that is not here.
@@ -80,7 +81,9 @@ def _complete(path: str, operation: Document) -> None:
         operation.setdefault("parameters", []).append(_refer("parameters", "Organization"))
     if is_call:
         names = ["IdempotencyKey", "Tags"]
-        names += ["AnthropicVersion", "AnthropicBeta"] if _is_messages(path) else ["OpenAIBeta"]
+        names += (
+            ["AnthropicVersion", "AnthropicBeta", "Beta"] if _is_messages(path) else ["OpenAIBeta"]
+        )
         operation["parameters"] = [_refer("parameters", name) for name in names]
     operation["responses"]["200"]["headers"] = _refer_headers(_name_headers(path, is_call=is_call))
     for status, codes in _list_errors(path, is_call=is_call).items():
@@ -110,6 +113,8 @@ def _list_errors(path: str, *, is_call: bool) -> dict[int, list[str]]:
     statuses: Iterable[int] = _OF_KEYS
     if is_office:
         statuses = _OF_ORGANIZATIONS
+    elif path == MODELS:
+        statuses = _OF_MODELS
     elif path.startswith(f"{MODELS}/"):
         statuses = _OF_A_MODEL
     for kind in list_kinds():

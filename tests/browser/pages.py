@@ -50,16 +50,23 @@ OUTSIDE = {
 }
 
 
-def furnish(operator: Visit) -> tuple[str, dict[str, str]]:
-    """Fill the demo's organization; return its address and the pages of what is in it."""
-    organization = "/o/demo/"
+def furnish(operator: Visit, guest: Visit) -> tuple[str, dict[str, str]]:
+    """Make an organization with something of everything, the guest a member of it; return its
+    address and the pages of what is in it, which keep their address."""
+    organization = operator.make_organization("Whatever People Call Their Company & Daughters Ltd.")
+    join(operator, guest, organization)
     secret = operator.make_key(organization, LONG)
     for _ in range(3):
         operator.call(secret)
     operator.press("I have kept it; show the key")
     key = operator.page.url.removeprefix(operator.url)
     found = {"key": key, **{f"key-{each}": f"{key}{each}" for each in KEY_PAGES}}
-    for unit, limit, window in (("cost", "0.00002", "month"), ("requests", "1000000", "day")):
+    limits = (
+        ("cost", "0.00002", "month"),
+        ("requests", "1000000", "day"),
+        ("requests", "4", "minute"),
+    )
+    for unit, limit, window in limits:
         operator.go(f"{key}")
         operator.press("Set a limit")
         operator.page.locator("[name=unit]").select_option(unit)
@@ -67,15 +74,39 @@ def furnish(operator: Visit) -> tuple[str, dict[str, str]]:
         operator.fill(limit=limit)
         operator.press("Set the limit")
     operator.page.wait_for_timeout(1500)
-    operator.call(secret)
+    for _ in range(2):
+        operator.call(secret)
     operator.go(f"{organization}people/invite")
     operator.fill(email="invited@example.org")
     operator.press("Send the invitation")
-    operator.go(f"{organization}limits/")
-    first = operator.page.get_by_role("main").locator("tbody a").first
-    limit_page = first.get_attribute("href") or ""
-    found |= {"limit": limit_page, "limit-change": f"{limit_page}change"}
-    return organization, found
+    limit = find_link(operator, f"{organization}limits/", "Cost a month")
+    operator.go(limit)
+    operator.fill(amount="25", reason="The evaluation of next week needs more than a demonstration")
+    operator.press("Ask")
+    people = f"{organization}people/"
+    return organization, found | {
+        "limit": limit,
+        "limit-change": f"{limit}change",
+        "approve": find_link(operator, f"{organization}limits/", f"Answer {operator.login}"),
+        "role": find_link(operator, people, f"Change role of {guest.email}"),
+        "remove": find_link(operator, people, f"Remove {guest.email}"),
+    }
+
+
+def join(operator: Visit, guest: Visit, organization: str) -> None:
+    guest.sign_up()
+    operator.go(f"{organization}people/invite")
+    operator.fill(email=guest.email)
+    operator.press("Send the invitation")
+    guest.go(guest.read_letter(r"(/invitations/\S+)"))
+    guest.press("Accept the invitation")
+
+
+def find_link(person: Visit, path: str, name: str) -> str:
+    """Return where the link of that name leads to, on that page."""
+    person.go(path)
+    link = person.page.get_by_role("main").get_by_role("link", name=name, exact=True).first
+    return link.get_attribute("href") or ""
 
 
 KEY_PAGES = ("change", "rotate", "revoke")

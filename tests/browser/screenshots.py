@@ -25,7 +25,7 @@ def main() -> None:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         operator = open_page(chromium, product)
         operator.sign_in_as_operator()
-        organization, found = furnish(operator)
+        organization, found = furnish(operator, open_page(chromium, product))
         state = operator.page.context.storage_state()
         for width_name, width in WIDTHS.items():
             for theme in ("light", "dark"):

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.urls import resolve
+
 from tests.browser.pages import OUTSIDE, PAGES, furnish
 from tests.browser.visit import Visit
+from tests.console.test_roles import RULES
+
+# They lead elsewhere, are files, or are only posted to.
+NO_PAGES = {name for name, rule in RULES.items() if rule.get is None}
+NO_PAGES |= {"limit_link", "openapi", "usage_csv"}
 
 
 def test_no_page_has_a_serious_barrier(visit: Callable[..., Visit]) -> None:
     operator, nobody = visit(), visit()
     operator.sign_in_as_operator()
-    organization, found = furnish(operator)
+    organization, found = furnish(operator, visit())
     barriers = []
     for path in (PAGES | found).values():
         operator.go(path.format(o=organization))
         barriers += operator.find_barriers()
+    assert list_names(PAGES | found | OUTSIDE) >= set(RULES) - NO_PAGES
     for path in OUTSIDE.values():
         nobody.go(path)
         barriers += nobody.find_barriers()
     assert barriers == []
+
+
+def list_names(pages: dict[str, str]) -> set[str | None]:
+    """Return what the console's addresses are called that these pages stand at."""
+    paths = (path.format(o="/o/x/").partition("?")[0] for path in pages.values())
+    return {resolve(path).url_name for path in paths}
 
 
 def test_the_dark_theme_and_a_phone_have_none_either(visit: Callable[..., Visit]) -> None:

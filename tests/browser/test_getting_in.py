@@ -22,6 +22,7 @@ def test_who_is_invited_signs_up_and_is_in(visit: Callable[..., Visit]) -> None:
     owner.see("A letter is on its way")
 
     guest.go(guest.read_letter(r"(/invitations/\S+)"))
+    assert guest.find_barriers() == []
     guest.press(f"Make an account for {guest.email}")
     guest.fill(email=guest.email, password1=PASSWORD)
     guest.press("Make the account")  # The token has proven the address: no code is asked for.
@@ -36,15 +37,19 @@ def test_a_second_factor_is_asked_for_from_then_on(visit: Callable[..., Visit]) 
     person.go("/accounts/2fa/totp/activate/")
     person.fill(password=PASSWORD)
     person.press("Confirm")
+    assert person.find_barriers() == []
     secret = person.page.locator("#authenticator_secret").input_value()
     person.fill(code=make_code(secret))
     person.press("Activate")
     person.page.wait_for_url("**/2fa/recovery-codes/**")
     person.go("/accounts/2fa/recovery-codes/")
+    assert person.find_barriers() == []
     shown = person.page.locator("#recovery_codes").input_value()
     recovery = shown.split()[0]
 
     later.sign_in(person.email, PASSWORD)
+    later.see("Authenticator code")
+    assert later.find_barriers() == []
     later.fill(code="000000")
     later.press("Sign In")
     later.see("Incorrect code")

@@ -15,6 +15,7 @@ def test_from_signing_up_to_a_revoked_key(visit: Callable[..., Visit]) -> None:
     organization = olga.make_organization("Olga's Tools")
     secret = olga.make_key(organization, "laptop")
 
+    assert olga.find_barriers() == []
     curl = olga.page.locator("#snippet-curl").text_content()
     assert curl
     status, answer = olga.run(f"{curl} -s -w '\\n%{{http_code}}'")
@@ -38,11 +39,17 @@ def test_from_signing_up_to_a_revoked_key(visit: Callable[..., Visit]) -> None:
     error = refused["error"]
     assert isinstance(error, dict)
 
+    assert error["quota"]["ask_at"] in error["message"]
     olga.page.goto(error["quota"]["ask_at"])
+    olga.see("1 of 1")  # Why: what it allows, and that all of it is used.
+    olga.see("calls are refused")
+    assert olga.find_barriers() == []
     olga.fill(amount="100", reason="More of the same")
     olga.press("Ask")
     olga.see("Asked.")
+    olga.see("More of the same")
     olga.press(f"Answer {olga.email}")
+    assert olga.find_barriers() == []
     olga.press("Raise the limit")
     olga.see("Approved.")
     assert wait_for_status(olga, secret, 200)

@@ -28,6 +28,7 @@ class Visit:
         self.url = f"http://localhost:{product.port}"
         self.complaints: list[str] = []
         self.email = f"person{next(_numbers)}@example.org"
+        self.login = self.email
         page.set_default_timeout(SECONDS * 1000)
         page.on("console", lambda message: self._hear(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -78,7 +79,8 @@ class Visit:
 
     def sign_in_as_operator(self) -> None:
         demo = self.product.read_demo()
-        self.sign_in(demo["DEMO_EMAIL"], demo["DEMO_PASSWORD"])
+        self.login = demo["DEMO_EMAIL"]
+        self.sign_in(self.login, demo["DEMO_PASSWORD"])
 
     def make_organization(self, name: str) -> str:
         """Found an organization and return its address."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.models import Provider
 from tests.calls.world import World
 
 QUESTION = "What is the answer?"
@@ -25,21 +26,23 @@ ENDPOINTS = {
 
 def add_kinds(world: World, upstream_model: str = "gpt-4o") -> None:
     """Let every kind of route lead to a model of its own."""
-    root = world.provider.base_url.removesuffix("/v1")
-    providers = {
-        "openai": world.provider,
-        "openai+responses": world.add_provider("responses", responses=True),
-        "anthropic": world.add_provider("anthropic", root, protocol="anthropic"),
-    }
-    providers["openai+only-responses"] = providers["openai+responses"]
-    for kind, provider in providers.items():
+    for kind, (provider, route) in add_providers(world).items():
         world.add_model(
-            KINDS[kind],
-            provider=provider,
-            upstream_model=upstream_model,
-            input=7,
-            route={"only_responses": kind.endswith("only-responses")},
+            KINDS[kind], provider=provider, upstream_model=upstream_model, input=7, route=route
         )
+
+
+def add_providers(world: World) -> dict[str, tuple[Provider, dict[str, Any]]]:
+    """Add a provider of every kind; return them with how a route of the kind is."""
+    root = world.provider.base_url.removesuffix("/v1")
+    responses = world.add_provider("responses", responses=True)
+    anthropic = world.add_provider("anthropic", root, protocol="anthropic")
+    return {
+        "openai": (world.provider, {}),
+        "openai+responses": (responses, {}),
+        "openai+only-responses": (responses, {"only_responses": True}),
+        "anthropic": (anthropic, {}),
+    }
 
 
 def ask(endpoint: str, model: str, **fields: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from accounts.management_keys import issue_management_key
 from accounts.models import User
 from gateway.models import Model
 from tests.calls.serving import Served, in_django
-from tests.calls.surfaces import ENDPOINTS, KINDS, ask
+from tests.calls.surfaces import ENDPOINTS, KINDS, add_providers, ask
 from tests.calls.world import World, chat
 from tests.reference.checking import check_answer
 from tests.wire.making import compact
@@ -37,16 +37,10 @@ FORCED = {"chat.completions": "required", "messages": {"type": "any"}, "response
 
 def add_all(world: World, behaviours: tuple[str, ...]) -> None:
     """Let every kind of provider answer in every one of these ways, as `kind/behaviour`."""
-    root = world.provider.base_url.removesuffix("/v1")
-    providers = {
-        "openai": world.provider,
-        "openai+responses": world.add_provider("responses", responses=True),
-        "anthropic": world.add_provider("anthropic", root, protocol="anthropic"),
-    }
-    for kind, provider in providers.items():
+    for kind, (provider, route) in add_providers(world).items():
         for behaviour in behaviours:
             name = f"{kind}/{behaviour}"
-            world.add_model(name, provider=provider, upstream_model=behaviour, input=7)
+            world.add_model(name, provider=provider, upstream_model=behaviour, input=7, route=route)
 
 
 def vary(endpoint: str) -> list[dict[str, Any]]:
@@ -55,6 +49,9 @@ def vary(endpoint: str) -> list[dict[str, Any]]:
     if endpoint in TOOLS:
         tools = {"tools": TOOLS[endpoint], "tool_choice": FORCED[endpoint]}
         ways += [tools, {**tools, "stream": True}]
+    if endpoint == "responses":
+        custom = {"tools": [{"type": "custom", "name": "apply_patch"}], "tool_choice": "required"}
+        ways += [custom, {**custom, "stream": True}]
     if endpoint in {"chat.completions", "completions"}:
         ways.append({"stream": True, "stream_options": {"include_usage": True}})
     if endpoint == "messages":
@@ -181,6 +178,8 @@ async def test_what_a_key_can_ask_about_itself(world: World, start: Any) -> None
         ("/v1/me", "/v1/me"),
         ("/v1/api-key", "/v1/api-key"),
         ("/v1/models", "/v1/models"),
+        ("/v1/models", "/v1/models?limit=1"),
+        ("/v1/models", "/v1/models?limit=0"),
         ("/v1/models/{model}", "/v1/models/gpt-4o"),
         ("/v1/models/{model}", "/v1/models/nothing"),
     ):
