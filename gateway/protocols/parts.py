@@ -23,6 +23,8 @@ from gateway.protocols.conversation import (
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.=+-]+)*;base64,", re.ASCII)
 PDF = "application/pdf"
 MAX_NAME_LENGTH = 64
+# What stands for a turn of the user where there is none and one has to be.
+FIRST_TURN = "Continue."
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 

@@ -25,12 +25,10 @@ from gateway.protocols.conversation import (
     ToolCall,
     ToolResult,
 )
-from gateway.protocols.parts import PDF, refuse
+from gateway.protocols.parts import FIRST_TURN, PDF, refuse
 
 Block = dict[str, Any]
 
-# What stands for a turn of the user where the conversation begins with an answer.
-FIRST_TURN = "Continue."
 ANY_JSON = "Answer with one JSON object and nothing else."
 MAX_USER_LENGTH = 256
 MIN_BUDGET_TOKENS = 1024

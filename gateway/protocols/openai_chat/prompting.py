@@ -22,7 +22,7 @@ from gateway.protocols.conversation import (
     Turn,
 )
 from gateway.protocols.openai_chat.request import DEFAULT_CAP_FIELD
-from gateway.protocols.parts import is_strict, refuse, shorten, write_data_url
+from gateway.protocols.parts import FIRST_TURN, is_strict, refuse, shorten, write_data_url
 
 MAX_STOPS = 4
 
@@ -59,6 +59,8 @@ def write_conversation(
 def _write_messages(conversation: Conversation) -> Iterator[dict[str, Any]]:
     if conversation.system:
         yield {"role": "system", "content": "\n\n".join(conversation.system)}
+    elif not any(turn.parts for turn in conversation.turns):  # Nothing that is carried was said.
+        yield {"role": "user", "content": FIRST_TURN}
     for turn in conversation.turns:
         if turn.role is Role.ASSISTANT:
             yield _write_assistant(turn)

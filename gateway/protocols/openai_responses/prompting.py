@@ -24,7 +24,7 @@ from gateway.protocols.conversation import (
     ToolResult,
 )
 from gateway.protocols.openai_responses.request import CAP_FIELD
-from gateway.protocols.parts import is_strict, shorten, write_data_url
+from gateway.protocols.parts import FIRST_TURN, is_strict, shorten, write_data_url
 
 Item = dict[str, Any]
 
@@ -43,7 +43,7 @@ def write_conversation(
     # An input without items is refused, so there instructions alone are one.
     body: dict[str, Any] = {
         "model": upstream_model,
-        "input": items or [_write_text("developer", system)],
+        "input": items or [_write_only(system)],
         "store": False,
     }
     if stream:
@@ -89,6 +89,10 @@ def _write_message(role: Role, parts: list[Asked]) -> Iterator[Item]:
 
 def _write_text(role: str, text: str) -> Item:
     return {"type": "message", "role": role, "content": text}
+
+
+def _write_only(system: str) -> Item:
+    return _write_text("developer", system) if system else _write_text("user", FIRST_TURN)
 
 
 def _write_call(call: ToolCall) -> Item:
