@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psycopg
@@ -33,31 +32,19 @@ from billing.ledger.allowances import (
     Claim,
     Standing,
     Unavailable,
-    Window,
 )
 from billing.ledger.bundles import Bundle
 from billing.ledger.database import AWAY, Database
 from billing.ledger.identity import Process
 from billing.ledger.settler import Finished
 from billing.ledger.spool import DONE, SEEN, VOID, SpoolFull
+from billing.ledger.standing import read_windows
 from billing.quotas import QuotaRule
 from billing.usage import UsageEvent, UsageSource
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 10.0
-
-# A limit of which a raise has ended is made true by the next draw; until then it is computed.
-_STANDING = """
-SELECT w.quota_id, w.starts_at, w.ends_at,
-    CASE WHEN w.raised_until <= now()
-        THEN ledger_limit(w.quota_id, w.posted + w.overrun + w.drawn, now())
-        ELSE w."limit" END,
-    w.posted + w.overrun, w.drawn
-FROM unnest(%s::bigint[], %s::timestamptz[]) AS asked (quota_id, at)
-JOIN quota_window w
-    ON w.quota_id = asked.quota_id AND w.starts_at <= asked.at AND w.ends_at > asked.at
-"""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -225,23 +212,15 @@ class Ledger:
         Raises Unavailable within WAIT_SECONDS when the database does not answer.
         """
         windows = self.process.allowances.find(Bundle(rules), now=now, time_zone=time_zone)
-        reading = asyncio.ensure_future(self._read_windows([w for w in windows if not w.is_rate]))
+        reading = asyncio.ensure_future(
+            read_windows(self._reads, [w for w in windows if not w.is_rate])
+        )
         done, _ = await asyncio.wait([reading], timeout=WAIT_SECONDS)
         if not done or reading.exception() is not None:
             raise Unavailable("the database did not answer in time")
         rates = await self.process.rates.standing([w for w in windows if w.is_rate])
         found = {standing.rule.id: standing for standing in [*reading.result(), *rates]}
         return [found[rule.id] for rule in rules]
-
-    async def _read_windows(self, windows: Sequence[Window]) -> list[Standing]:
-        if not windows:
-            return []
-        asked = [w.rule.id for w in windows], [w.opened_at for w in windows]
-        async with self._reads.connection() as connection:
-            cursor = await connection.execute(_STANDING, asked)
-            found = {row[0]: row[1:] for row in await cursor.fetchall()}
-        now = time.time()
-        return [_stand(window, found.get(window.rule.id), now) for window in windows]
 
     async def close(self, *, timeout_seconds: float) -> None:
         """Settle and give back everything; what cannot be settled in time stays in the spool."""
@@ -308,16 +287,6 @@ class Ledger:
             raise RuntimeError(f"the hold of attempt {hold.attempt} has ended already")
         hold.is_open = False
         hold.process.open_holds -= 1
-
-
-def _stand(window: Window, row: tuple[Any, ...] | None, now: float) -> Standing:
-    """Say how a window stands by its row, or without one as a new one does. What this process has
-    drawn and is not using is held by nobody."""
-    if row is None:
-        row = (window.starts_at, window.ends_at, window.rule.limit, 0, 0)
-    starts_at, ends_at, limit, used, drawn = row
-    held = max(drawn - max(window.free, 0), 0)
-    return Standing(window.rule, starts_at, ends_at, limit, used, held, now)
 
 
 def _permit(process: Process, leave: Leave, is_recorded: bool) -> None:

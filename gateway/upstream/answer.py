@@ -1,0 +1,283 @@
+"""One request to a provider and its answer, from the first byte to the end of its connection.
+
+Belongs to an Upstream (exchange.py), which opens it and watches its limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+import httpx2
+
+from gateway.upstream.errors import (
+    TimeoutKind,
+    UpstreamAborted,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+    UpstreamWithheld,
+    translate_error,
+)
+from gateway.upstream.target import Pairs, Target
+from gateway.upstream.transport import ConnectionStream, Response
+
+T = TypeVar("T")
+# Takes what is to be called when a request may leave, or with what forbids it.
+Gate = Callable[[Callable[[Exception | None], None]], None]
+
+
+class Timeouts(NamedTuple):
+    """How long an attempt may take: to connect, to its head, between chunks, and as a whole."""
+
+    connect_seconds: float = 5.0
+    first_byte_seconds: float = 600.0
+    idle_seconds: float = 120.0
+    total_seconds: float = 3600.0
+
+
+class Keeper(Protocol):
+    """What an answer needs of the Upstream that it belongs to."""
+
+    exchange: Callable[[UpstreamAnswer], Awaitable[Response]]
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    def watch(self, answer: UpstreamAnswer) -> None: ...
+    def forget(self, answer: UpstreamAnswer) -> None: ...
+
+
+class UpstreamAnswer:
+    """One request and its answer. `status` and `raw_headers` are there once send() has returned.
+
+    Iterating gives the body in chunks as they come. At the end, after an error and after abort()
+    nothing is left to do; an answer that is left before its end needs release(). `sent` says
+    whether a byte of the request may have left.
+    """
+
+    status: int
+    raw_headers: Pairs
+    gate: Gate | None = None
+
+    def __init__(
+        self,
+        upstream: Keeper,
+        target: Target,
+        *,
+        request_id: str,
+        headers: Pairs,
+        body: bytes,
+        timeouts: Timeouts,
+    ) -> None:
+        self.sent = False
+        self._target = target
+        self.body = body
+        self.connect_seconds = timeouts.connect_seconds
+        self._upstream = upstream
+        self._request_id = request_id
+        self._headers = headers
+        self._timeouts = timeouts
+        self._loop = loop = upstream.loop
+        self._ends_at = loop.time() + timeouts.total_seconds
+        self._waiting_since = 0.0
+        self._waiting_for = TimeoutKind.FIRST_BYTE
+        self._quiet_seconds = timeouts.first_byte_seconds
+        self._task: asyncio.Task[object] | None = None  # The one that waits in a step, if any.
+        self._stream: httpx2.AsyncByteStream | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._failure: UpstreamError | None = None
+        self._ended = False
+
+    @property
+    def headers(self) -> httpx2.Headers:
+        """The answer's headers, to be asked by name."""
+        return httpx2.Headers(list(self.raw_headers))
+
+    async def send(self) -> None:
+        """Send the request and wait for the head. Refuses redirects and coded answers."""
+        if self._failure is not None:
+            raise self._failure
+        self._upstream.watch(self)
+        answer = await self._step(self._upstream.exchange(self))
+        self._stream = answer.stream
+        self._chunks = answer.stream.__aiter__()
+        self._waiting_for = TimeoutKind.IDLE
+        self._quiet_seconds = self._timeouts.idle_seconds
+        self.status = answer.status
+        self.raw_headers = answer.headers
+        refusal = find_refusal(answer.status, answer.headers)
+        if refusal is not None:
+            raise self._fail(UpstreamProtocolError(refusal, sent=True))
+
+    @property
+    def origin(self) -> tuple[str, bytes]:
+        return self._target.origin
+
+    def write_head(self) -> bytes:
+        """Write the head. Raises httpx2.LocalProtocolError for one that may not be sent."""
+        return self._target.write_head(self._request_id, self._headers, len(self.body))
+
+    def leave(self, write: Callable[[], None]) -> None:
+        """Let the request go when its gate opens, unless it has ended by then."""
+        if self.gate is None:
+            self.sent = True
+            write()
+        else:
+            self.gate(partial(self._pass_gate, write))
+            if self._failure is not None:
+                raise self._failure
+
+    def _pass_gate(self, write: Callable[[], None], forbidden: Exception | None) -> None:
+        if self._ended:
+            return
+        if forbidden is None:
+            self.sent = True
+            write()
+        else:
+            self._fail(UpstreamWithheld(str(forbidden), reason=forbidden))
+
+    def make_request(self) -> httpx2.Request:
+        """Make the request as httpx2 has it, for a transport that takes those."""
+        request = self._target.make_request(self._request_id, self._headers, self.body)
+        request.extensions["timeout"] = {"connect": self.connect_seconds}
+        return request
+
+    def __aiter__(self) -> UpstreamAnswer:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes, as they arrived."""
+        if self._ended:
+            raise self._failure or StopAsyncIteration
+        assert self._chunks is not None, "send() comes first"
+        return await self._step(self._chunks.__anext__())
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """Read the rest. Raises UpstreamTooLarge, and reads no further, past the limit."""
+        if self._ended:
+            if self._failure is not None:
+                raise self._failure
+            return b""
+        body = self._take_rest(limit_bytes)
+        if body is None:
+            body = await self._step(self._read_all(limit_bytes))
+        self._end()
+        return body
+
+    def _take_rest(self, limit_bytes: int) -> bytes | None:
+        """Take what is left where all of it has arrived; None where it has to be waited for."""
+        stream = self._stream
+        if not isinstance(stream, ConnectionStream):
+            return None
+        try:
+            rest = stream.take_rest()
+            if rest is not None and len(rest) > limit_bytes:
+                raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)
+            if rest is not None:
+                stream.release()
+            return rest
+        except Exception as error:
+            translated = translate_error(error, sent=self.sent)
+            if translated is None:
+                self.abort()
+                raise
+            raise self._fail(translated) from error
+
+    async def _read_all(self, limit_bytes: int) -> bytes:
+        assert self._chunks is not None, "send() comes first"
+        chunks = []
+        size = 0
+        async for chunk in self._chunks:
+            size += len(chunk)
+            if size > limit_bytes:
+                raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)
+            chunks.append(chunk)
+            self._waiting_since = self._loop.time()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def abort(self) -> None:
+        """Close the connection at once; may be called by anyone at any time, and again.
+
+        A send() or read that waits raises UpstreamAborted, and so does every later one.
+        """
+        if not self._ended:
+            self._fail(UpstreamAborted("ended by the gateway", sent=self.sent))
+
+    async def release(self) -> None:
+        """Leave the answer. Its connection is closed, unless it was read to its end."""
+        if not self._ended:
+            stream = self._stream
+            self.abort()
+            if stream is not None:
+                await stream.aclose()
+
+    def check(self, now: float) -> None:
+        """End the attempt when a limit has run out; silence counts while a step waits for it."""
+        if now >= self._ends_at:
+            self._expire(TimeoutKind.TOTAL, self._timeouts.total_seconds)
+        elif self._task is not None and now - self._waiting_since >= self._quiet_seconds:
+            self._expire(self._waiting_for, self._quiet_seconds)
+
+    def _expire(self, kind: TimeoutKind, seconds: float) -> None:
+        self._fail(UpstreamTimeout(f"{kind}: {seconds} s", sent=self.sent, kind=kind))
+
+    async def _step(self, step: Awaitable[T]) -> T:
+        """Wait for the transport so that _fail() can end the wait, whatever the transport is.
+
+        It cancels the waiting task and this takes the cancellation back, as asyncio.timeout()
+        does; a cancellation from elsewhere passes.
+        """
+        task = asyncio.current_task(self._loop)
+        assert task is not None
+        cancelling = task.cancelling()
+        self._task = task
+        self._waiting_since = self._loop.time()
+        try:
+            return await step
+        except asyncio.CancelledError:
+            if self._failure is None or task.uncancel() > cancelling:
+                self.abort()
+                raise
+            raise self._failure from None
+        except StopAsyncIteration:
+            self._end()
+            raise
+        except Exception as error:
+            translated = translate_error(error, sent=self.sent)
+            if translated is None:
+                self.abort()
+                raise
+            raise self._fail(translated) from error
+        finally:
+            self._task = None
+
+    def _fail(self, failure: UpstreamError) -> UpstreamError:
+        """End with this error, which a waiting step then raises. Returns it."""
+        self._failure = failure
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._end()
+        return failure
+
+    def _end(self) -> None:
+        self._ended = True
+        self._upstream.forget(self)
+        if isinstance(self._stream, ConnectionStream):
+            self._stream.abort()
+
+
+def find_refusal(status: int, headers: Pairs) -> str | None:
+    """Say why an answer cannot be used, whatever its body holds; None when it can."""
+    if not 200 <= status < 600:
+        return f"status {status}"
+    if 300 <= status < 400:
+        return f"redirect with status {status}"
+    for name, value in headers:
+        if len(name) == 16 and name.lower() == b"content-encoding":
+            coding = value.strip().lower()
+            if coding not in {b"", b"identity"}:
+                return f"content-encoding {value[:40]!r}, though identity was asked for"
+    return None
