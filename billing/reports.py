@@ -1,7 +1,8 @@
 """Who used what and what it cost, from rollups alone. Nothing here writes, or reads a fact.
 
-Every function takes the organization and sees nothing beyond it. Times are [since, until) and
-count by whole quarters of an hour; days are those of the organization's time zone.
+Every function takes the organization and sees nothing beyond it, but for by_organization(), which
+is for operators. Times are [since, until) and count by whole quarters of an hour; days are those
+of the organization's time zone.
 """
 
 from __future__ import annotations
@@ -83,6 +84,13 @@ def total(
     """Return one line of everything."""
     sums = _rollups(organization, since, until).aggregate(**_SUMS)
     return _line("total", sums)
+
+
+def by_organization(*, since: datetime, most: int) -> dict[int, Line]:
+    """Return a line for each organization with any use, by its number, the dearest ones first."""
+    rows = Rollup.objects.filter(quarter__gte=since).values("organization").annotate(**_SUMS)
+    dearest = rows.order_by("-cost_ticks", "organization")[:most]
+    return {row["organization"]: _line("", row) for row in dearest}
 
 
 def grouped(

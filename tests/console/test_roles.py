@@ -10,8 +10,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
-from accounts.models import ApiKey, Invitation, Membership, Organization, User
-from billing.models import RaiseRequest
+from accounts.models import ApiKey, Invitation, Membership, Organization, Project, User
+from billing.models import Quota, RaiseRequest
 from config.urls import urlpatterns
 from tests.console.conftest import browser
 
@@ -214,6 +214,45 @@ def body_of(name: str, world: dict[str, Any]) -> dict[str, Any]:
         field: value.format(**world) if isinstance(value, str) else value
         for field, value in (RULES[name].body or {}).items()
     }
+
+
+# What no form asks for. Each would be worth something to somebody.
+HOSTILE = {
+    **{"id": "1", "pk": "1", "slug": "taken", "organization": "globex", "organization_id": "1"},
+    **{"status": "deleted", "is_staff": "on", "is_superuser": "on", "is_active": "", "user": "1"},
+    **{"public_id": "AAAAAAAAAAAA", "revoked_at": "2026-01-01", "scope": "organization"},
+    **{"scope_id": "1", "hold": "bounded", "clamp": "on", "decided_by": "mallory", "member": "1"},
+}
+
+
+def test_what_a_form_does_not_ask_for_is_not_taken_from_it(
+    world: dict[str, Any], cast: Cast
+) -> None:
+    client, before = cast.browser_of(OWNER), read_what_is_safe()
+    for name in FORMS:
+        address = reverse(name, kwargs={part: world[part] for part in parts_of(name)})
+        with transaction.atomic():
+            client.post(address, {**HOSTILE, **body_of(name, world)})
+            assert read_what_is_safe() == before, name
+            transaction.set_rollback(True)
+
+
+def read_what_is_safe() -> list[Any]:
+    """Everything of Charlie's organization, and what nobody decides who only owns acme."""
+    globex = Organization.objects.get(slug="globex")
+    return [
+        *Organization.objects.exclude(slug="taken").order_by("pk").values_list("slug", "status"),
+        *Membership.objects.filter(organization=globex).values_list("user", "role"),
+        *Invitation.objects.filter(organization=globex).values_list("email"),
+        *Project.objects.filter(organization=globex).values_list("slug"),
+        *ApiKey.objects.filter(organization=globex).values_list("public_id"),
+        *Quota.objects.filter(organization=globex.pk).values_list("pk"),
+        *Quota.objects.filter(scope="organization").values_list("pk"),
+        *ApiKey.objects.filter(public_id=HOSTILE["public_id"]).values_list("pk"),
+        *RaiseRequest.objects.filter(decided_by="mallory").values_list("pk"),
+        *User.objects.filter(is_staff=True).order_by("pk").values_list("email"),
+        *User.objects.filter(is_active=False).values_list("email"),
+    ]
 
 
 def otherwise(name: str, role: str) -> int:
