@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import yaml
 from django.core.management import CommandError, call_command
 
 from accounts.models import User
+from gateway.credentials import seal
 from gateway.models import Provider
+from tests.api.asking import Api, key_api
 from tests.calls.serving import Served, configure, in_django
 from tests.calls.world import World, chat
 
@@ -237,3 +240,103 @@ def test_no_form_takes_such_an_address(db: None, client: Any, settings: Any) -> 
         assert answer.status_code == 200, url
         assert "base_url" in answer.context["adminform"].form.errors, url
     assert not Provider.objects.exists()
+
+
+@pytest.fixture
+def program(db: None) -> Api:
+    """The API in the hands of an operator's program."""
+    return key_api(User.objects.create_superuser("canary@example.org", "a password"), None)
+
+
+def test_the_api_takes_no_such_address_and_names_the_field(program: Api, settings: Any) -> None:
+    settings.UPSTREAM_ALLOWED_NETWORKS = ()
+    good = {"name": "good", "protocol": "openai", "base_url": "https://api.openai.com/v1"}
+    assert program.post("providers", good).status == 201
+    for url in (*INSIDE, *BENT):
+        inner = {"base_url": url.format(port=8001)}
+        for answer in (
+            program.post("providers", {**good, "name": "p", **inner}),
+            program.patch("providers/good", inner),
+        ):
+            assert (answer.status, answer.error["field"]) == (400, "base_url"), url
+    assert [each.base_url for each in Provider.objects.all()] == [good["base_url"]]
+
+
+def test_a_provider_that_is_tried_by_api_is_not_followed_inside(
+    program: Api, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a redirect, by a name that changes, or by a row that no form had a look at."""
+    settings.UPSTREAM_ALLOWED_NETWORKS = (ipaddress.ip_network("127.0.0.2/32"),)
+    with listening("127.0.0.1") as inner, redirecting("127.0.0.2", inner.port) as outer:
+        # Looked up once for each connection: allowed the first time, and inside from then on.
+        answers = {"rebinding.example": [["127.0.0.2"], ["127.0.0.1"]]}
+        answer_plain_lookups(monkeypatch, answers)
+        for name, url in (
+            ("redirect", f"http://127.0.0.2:{outer.port}"),
+            ("rebinding", f"http://rebinding.example:{outer.port}"),
+        ):
+            fields = {"name": name, "protocol": "openai", "base_url": url, "credential": "abc"}
+            assert program.post("providers", fields).status == 201
+        Provider.objects.create(
+            name="inside", protocol="openai", base_url=f"http://127.0.0.1:{inner.port}"
+        ).credentials.create(sealed=seal("abc"), source="test")
+        for name, visits in (("redirect", 1), ("rebinding", 2), ("rebinding", 2), ("inside", 2)):
+            told = program.post(f"providers/{name}/test", {"upstream_model": "x"}).body
+            assert told["works"] is False
+            assert told["trouble"]
+            assert outer.visits == visits
+    assert inner.visits == 0
+
+
+class Listener(threading.Thread):
+    """Counts who connects, and says `answer` to each."""
+
+    def __init__(self, address: str, answer: bytes, port: int) -> None:
+        super().__init__(daemon=True)
+        self.visits = 0
+        self._answer = answer
+        self._socket = socket.create_server((address, port))
+        self.port: int = self._socket.getsockname()[1]
+
+    def run(self) -> None:
+        with suppress(OSError):  # It was closed.
+            while True:
+                peer, _ = self._socket.accept()
+                self.visits += 1
+                with peer:
+                    peer.recv(65_536)
+                    peer.sendall(self._answer)
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self.join()
+
+
+@contextmanager
+def listening(address: str, answer: bytes = b"", port: int = 0) -> Iterator[Listener]:
+    listener = Listener(address, answer, port)
+    listener.start()
+    yield listener
+    listener.close()
+
+
+def redirecting(address: str, port: int) -> AbstractContextManager[Listener]:
+    """One that sends everybody to the same port inside."""
+    head = f"HTTP/1.1 307 Go on\r\nlocation: http://127.0.0.1:{port}/\r\ncontent-length: 0\r\n"
+    return listening(address, f"{head}connection: close\r\n\r\n".encode(), port)
+
+
+def answer_plain_lookups(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, list[list[str]]]
+) -> None:
+    """As answer_lookups(), for a loop that is not there yet."""
+    asked = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *rest: Any, **options: Any) -> Any:
+        if host not in answers:
+            return asked(host, port, *rest, **options)
+        found = answers[host].pop(0) if len(answers[host]) > 1 else answers[host][0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
