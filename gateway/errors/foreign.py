@@ -15,7 +15,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.errors.tree import UpstreamError, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from gateway.errors.upstream import (
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 
 MAX_MESSAGE_LENGTH = 500
 MAX_DETAIL_LENGTH = 2000

@@ -7,7 +7,8 @@ OfficeBusy  503
 
 from __future__ import annotations
 
-from gateway.errors.tree import GatewayError, Unavailable
+from gateway.errors.tree import GatewayError
+from gateway.errors.unavailable import Unavailable
 
 
 class NotFound(GatewayError):

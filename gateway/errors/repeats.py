@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.errors.tree import GatewayError, Unavailable
+from gateway.errors.tree import GatewayError
+from gateway.errors.unavailable import Unavailable
 
 
 class RepeatDiffers(GatewayError):

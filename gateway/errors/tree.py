@@ -18,10 +18,10 @@
       TooManyWrongKeys      429  a wrong key, after many from the same network address
       QuotaRefused          429  a budget is spent: waiting does not help soon
         RateLimited         429  too much for this minute: waiting helps
-      Unavailable           503  this gateway cannot take the call now
+      Unavailable           503  this gateway cannot take the call now (unavailable.py)
         NotFresh, SpoolFull, ShuttingDown, LedgerAway, NoRoute, PriceUnknown, RouteSuspended,
         TooManyPages
-      UpstreamError         the provider's fault; `outcome` is what the event says
+      UpstreamError         the provider's fault (upstream.py)
         UpstreamRefused, UpstreamFailed, UpstreamUnreachable, UpstreamTimeout
 
 What only management keys meet is in lookups.py.
@@ -34,7 +34,6 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from billing.usage import Outcome
 from gateway.errors.quota import QuotaExplanation, explain, explain_hold
 
 
@@ -251,124 +250,6 @@ class RateLimited(QuotaRefused):
     ) -> None:
         super().__init__(explanation, retry_after_seconds=retry_after_seconds or 1.0)
         self.openai_type = "tokens" if explanation.unit.endswith("_tokens") else "requests"
-
-
-class Unavailable(GatewayError):
-    """Nothing is wrong with the request; a retry a little later may well pass."""
-
-    status = 503
-    code = "unavailable"
-    names_call = True
-    sentence = "The gateway cannot take calls now."
-
-    def __init__(self, *, retry_after_seconds: float = 1.0) -> None:
-        super().__init__(self.sentence, retry_after_seconds=retry_after_seconds)
-
-
-class NotFresh(Unavailable):
-    code = "not_fresh"
-    sentence = "The gateway cannot check keys and quotas now. Try again shortly."
-
-
-class SpoolFull(Unavailable):
-    code = "spool_full"
-    sentence = "The gateway cannot record new calls now. Try again shortly."
-
-
-class ShuttingDown(Unavailable):
-    code = "shutting_down"
-    sentence = "This gateway process is shutting down. Try again."
-
-
-class LedgerAway(Unavailable):
-    code = "ledger_away"
-    sentence = "The gateway cannot draw on the quotas of this key now. Try again shortly."
-
-
-class NoRoute(Unavailable):
-    code = "no_route"
-    sentence = "No provider of this model is available now. Try again shortly."
-
-
-class PriceUnknown(Unavailable):
-    """A cost quota cannot be held to without a price, and retries do not bring one."""
-
-    code = "price_unknown"
-    should_retry = False
-    sentence = "This model has no price yet, so a cost quota cannot be kept. Ask the operator."
-
-
-class RouteSuspended(Unavailable):
-    """Every route of the model has cost more than its bound, and nobody has acknowledged it."""
-
-    code = "route_suspended"
-    should_retry = False
-    sentence = (
-        "A call of this model cost more than was thought possible, so a strict quota cannot be "
-        "kept until the operator has looked at it. Ask the operator."
-    )
-
-
-class TooManyPages(Unavailable):
-    """Pages wait for their turn, up to a number; calls do not wait with them."""
-
-    code = "too_many_pages"
-    sentence = "Too many pages are asked for at once. Try again shortly."
-
-
-class UpstreamError(GatewayError):
-    """`upstream_status` and `detail` are for the operator's log; `detail` is bounded text."""
-
-    status = 502
-    code = "upstream_error"
-    names_call = True
-    outcome = Outcome.UPSTREAM_FAILED
-    sentence = "The model provider could not answer this call."
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        status: int | None = None,
-        code: str | None = None,
-        field: str | None = None,
-        retry_after_seconds: float | None = None,
-        should_retry: bool | None = None,
-        upstream_status: int | None = None,
-        detail: str = "",
-    ) -> None:
-        super().__init__(
-            message or self.sentence, field=field, retry_after_seconds=retry_after_seconds
-        )
-        self.status = status or self.status
-        self.code = code or self.code
-        self.should_retry = should_retry
-        self.upstream_status = upstream_status
-        self.detail = detail
-
-
-class UpstreamRefused(UpstreamError):
-    """The provider answered 4xx: nothing was billed."""
-
-    outcome = Outcome.UPSTREAM_REFUSED
-    sentence = "The model provider did not accept this call."
-
-
-class UpstreamFailed(UpstreamError):
-    """The provider answered 5xx or nonsense, or dropped the connection."""
-
-
-class UpstreamUnreachable(UpstreamFailed):
-    """No connection was made, so no byte of the request left."""
-
-    sentence = "The model provider cannot be reached now."
-
-
-class UpstreamTimeout(UpstreamError):
-    status = 504
-    code = "upstream_timeout"
-    outcome = Outcome.UPSTREAM_TIMEOUT
-    sentence = "The model provider did not answer in time."
 
 
 # A key that is not good, or no longer, is 401; a good key in the wrong surroundings is 403.
