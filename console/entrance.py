@@ -19,6 +19,7 @@ from django.urls import reverse
 from accounts.audit import client_address
 from accounts.invitations import find_open, has_open
 from accounts.models import Invitation, User
+from gateway.credentials import CredentialError, open_sealed, seal
 
 # Where the token of an invitation waits until its reader has logged in.
 INVITATION = "invitation"
@@ -115,5 +116,20 @@ def prove_address(user: User) -> None:
 
 def find_waiting(request: HttpRequest) -> Invitation | None:
     """Return the open invitation that this browser came with."""
-    token = request.session.get(INVITATION)
+    token = waiting_token(request)
     return find_open(token) if token else None
+
+
+def keep_waiting(request: HttpRequest, token: str) -> None:
+    """Remember an invitation until its reader has logged in. Sessions lie in the database, where
+    a token is to be read by nobody."""
+    request.session[INVITATION] = seal(token).decode()
+
+
+def waiting_token(request: HttpRequest) -> str | None:
+    """Return what keep_waiting() kept; None where there is nothing, or no key opens it any more."""
+    sealed = request.session.get(INVITATION)
+    try:
+        return open_sealed(sealed.encode()).reveal() if sealed else None
+    except CredentialError:
+        return None

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from accounts import access
 from accounts.models import Organization
 from billing import reports
-from console.entrance import find_waiting
+from console.entrance import find_waiting, waiting_token
 from console.shell import person_of, show
 from gateway.overview import read_overview
 
@@ -26,7 +26,7 @@ def show_home(request: HttpRequest) -> HttpResponse:
     """Lead to the invitation that is waiting, the one organization, or a choice."""
     invitation = find_waiting(request)
     if invitation is not None:
-        return redirect("invitation", token=request.session["invitation"])
+        return redirect("invitation", token=waiting_token(request))
     user = person_of(request)
     living = access.find_organizations(user).exclude(status=Organization.Status.DELETED)
     found = list(living[:SHOWN_ORGANIZATIONS])

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from accounts.errors import AccountsError
 from accounts.invitations import accept_invitation, find_invitation, find_open
 from accounts.models import User
-from console.entrance import INVITATION
+from console.entrance import INVITATION, keep_waiting
 from console.shell import show, writing
 
 
@@ -24,7 +24,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
         return show(request, "invitation_over", status=404)
     user = request.user
     if not isinstance(user, User):
-        request.session[INVITATION] = token
+        keep_waiting(request, token)
         # Whoever has the token reads that mailbox.
         get_adapter(request).stash_verified_email(request, invitation.email)
         has_account = User.objects.filter(email=invitation.email).exclude(password="").exists()

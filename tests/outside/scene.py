@@ -20,6 +20,7 @@ from tests.faults.world import PRICE
 from tests.gateway import sockets
 from tests.outside.canaries import Canary, Places, make_secret
 from tests.outside.echoing import SHAPES, STATUSES, echo, name_model
+from tests.outside.letters import TOKEN, Mailbox, receiving
 from tests.parts import Gateway, Parts, Servers, run_parts
 
 OPERATOR = "canary@example.org"
@@ -53,6 +54,8 @@ class Scene:
     rotated: str
     program: str
     client: httpx2.AsyncClient
+    mailbox: Mailbox
+    invitation: str = ""
 
     async def ask(self, method: str, path: str, **options: Any) -> httpx2.Response | None:
         """Ask as given, and keep the answer; None where there was none in time."""
@@ -87,8 +90,11 @@ async def scene(own_parts: Parts) -> AsyncIterator[Scene]:
         await stack.enter_async_context(listening(parts, places))
         echoing = await stack.enter_async_context(sockets.serve(echo, limit=2**22))
         credentials = ["sk-" + make_secret(), make_secret(30, alphabet="abcdefghjkmnpqrstuvwxyz")]
+        credentials.append("sk-ant-" + make_secret())
+        mailbox = await stack.enter_async_context(receiving(places))
         password = make_secret()
         parts.env |= {
+            "EMAIL_URL": mailbox.url,
             "LOG_LEVEL": "DEBUG",
             "LOG_CALLS": "1",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
@@ -97,7 +103,7 @@ async def scene(own_parts: Parts) -> AsyncIterator[Scene]:
         }
         parts.manage("createsuperuser", "--noinput", "--email", OPERATOR)
         file = parts.folder / "canary.json"
-        file.write_text(json.dumps(declare(parts, echoing.url, credentials[1])))
+        file.write_text(json.dumps(declare(parts, echoing.url, credentials)))
         key = re.search(r"shown this once: (\S+)", parts.manage("apply", str(file)))
         assert key is not None
         issue = ("issue_management_key", "--by", OPERATOR, "--name", "ci", "--plain")
@@ -107,31 +113,43 @@ async def scene(own_parts: Parts) -> AsyncIterator[Scene]:
         client = await stack.enter_async_context(
             httpx2.AsyncClient(base_url=gateway.url, timeout=30, follow_redirects=False)
         )
-        scene = Scene(parts, gateway, places, [], key[1], "", program, client)
+        scene = Scene(parts, gateway, places, [], key[1], "", program, client, mailbox)
         scene.rotated = await rotate(scene)
         named = {"key": key[1], "rotated key": scene.rotated, "management key": program}
         scene.canaries = [Canary(name, text[-38:-6]) for name, text in named.items()]
         scene.canaries += [
-            Canary(f"credential {n}", text.removeprefix("sk-"))
-            for n, text in enumerate(credentials)
+            Canary(f"credential {n}", text.rpartition("-")[2]) for n, text in enumerate(credentials)
         ]
         scene.canaries.append(Canary("password", password))
+        scene.invitation = await invite(scene)
+        scene.canaries.append(Canary("invitation", scene.invitation))
         own = {name: parts.env[name] for name in ("SECRET_KEY", "KEY_PEPPERS", "CREDENTIAL_KEYS")}
         scene.canaries += [Canary(name, text.removeprefix("1:")) for name, text in own.items()]
         yield scene
 
 
-def declare(parts: Parts, echoing: str, plain: str) -> dict[str, Any]:
-    """Models for every failure, at providers with two credentials of different make."""
+def number_of(name: str) -> tuple[int, int]:
+    """At which two of the three credentials a failure is tried: always at the one without a mark
+    that tells what it is, and by turns at one of either protocol."""
+    return 1, 2 * (NAMES.index(name) % 2)
+
+
+def declare(parts: Parts, echoing: str, credentials: list[str]) -> dict[str, Any]:
+    """Models for every failure, at providers with credentials of different make; the last ones
+    speak Anthropic's protocol."""
     bounds = {"context_window": 128_000, "max_output_tokens": 4096, "price": PRICE}
     demo = {"protocol": "openai", "base_url": f"{parts.provider.url}/v1"}
     echoes = {"protocol": "openai", "base_url": f"{echoing}/v1"}
-    first, second = {"credential": "env:ECHO_CREDENTIAL"}, {"credential": f"literal:{plain}"}
+    first = {"credential": "env:ECHO_CREDENTIAL"}
+    second, third = ({"credential": f"literal:{each}"} for each in credentials[1:])
+    anthropic = {"protocol": "anthropic", **third}
     providers = [
         {"name": "demo-0", **demo, **first},
         {"name": "demo-1", **demo, **second},
         {"name": "echo-0", **echoes, **first},
         {"name": "echo-1", **echoes, **second},
+        {"name": "demo-2", "base_url": parts.provider.url, **anthropic},
+        {"name": "echo-2", "base_url": echoing, **anthropic},
     ]
     models = [
         {
@@ -140,7 +158,7 @@ def declare(parts: Parts, echoing: str, plain: str) -> dict[str, Any]:
             **bounds,
         }
         for name in NAMES
-        for number in (0, 1)
+        for number in number_of(name)
     ]
     budget = [{"unit": "cost", "limit": "1000.00", "window": "lifetime"}]
     project = {"slug": "default", "keys": [{"name": "canary", "quotas": budget}]}
@@ -156,6 +174,20 @@ async def rotate(scene: Scene) -> str:
     answer = await scene.client.post(path, json={"grace_seconds": 3600}, headers=headers)
     secret: str = answer.json()["secret"]
     return secret
+
+
+async def invite(scene: Scene) -> str:
+    """Have a letter sent; return the token that stands in it alone."""
+    headers = {"authorization": f"Bearer {scene.program}"}
+    body = {"email": "invited@example.org"}
+    answer = await scene.ask(
+        "POST", "/api/v1/organizations/acme/invitations", json=body, headers=headers
+    )
+    assert answer is not None
+    assert answer.status_code == 201, answer.text
+    found = TOKEN.search(scene.mailbox.texts[-1])
+    assert found is not None
+    return found[1]
 
 
 def collecting(places: Places) -> sockets.Handler:

@@ -1,8 +1,8 @@
 """Secrets that only their holders may see, driven through every error, are found nowhere after it.
 
-Looked through: every answer (but the two that show a new secret once), logs at DEBUG, spans,
-metrics, every table and what the database logged, every command that Redis was sent and all that it
-keeps, the spool, and what commands print.
+Looked through: every answer (but those that show a secret to who has it), letters, logs at DEBUG,
+spans, metrics, every table and what the database logged, every command that Redis was sent and all
+that it keeps, the spool, and what commands print.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import redis
 
 from gateway.asgi import ENDPOINTS
 from tests.outside.canaries import Canary, Places, make_secret
-from tests.outside.scene import BODIES, NAMES, OPERATOR, TABLES, Scene
+from tests.outside.scene import BODIES, NAMES, OPERATOR, TABLES, Scene, number_of
 from tests.parts import Parts
 
 
 async def drive_failures(scene: Scene) -> None:
-    """Every failure of a provider, in every dialect, streamed or not, with both credentials."""
+    """Every failure of a provider, in every dialect, streamed or not, with two credentials each."""
     paths = [path for path in BODIES if path in ENDPOINTS]
     some = asyncio.Semaphore(20)
 
@@ -37,8 +37,8 @@ async def drive_failures(scene: Scene) -> None:
             await scene.call(path, model, **fields)
 
     async with asyncio.TaskGroup() as calls:
-        for path, name, number in itertools.product(paths, NAMES, (0, 1)):
-            for stream in (False, True):
+        for path, name, stream in itertools.product(paths, NAMES, (False, True)):
+            for number in number_of(name):
                 calls.create_task(call(path, f"{name}-at-{number}", stream=stream))
 
 
@@ -140,6 +140,28 @@ async def drive_credentials(scene: Scene) -> None:
                 await scene.ask(method, path, json=body, headers=headers)
 
 
+async def drive_invitations(scene: Scene) -> None:
+    """A token where it belongs, by somebody it was not sent to, and where it does not.
+
+    Answers are not kept where they repeat an address or a name to who asked for it: unlike a key,
+    a token has nothing to tell it by, so that it would stand among the refusals of operators if
+    somebody called /v1 by it. Wherever it belongs it is kept nowhere.
+    """
+    token, headers = scene.invitation, {"authorization": f"Bearer {scene.program}"}
+    page = await scene.client.get(f"/invitations/{token}")
+    assert page.status_code == 200
+    await scene.client.get("/")
+    for text in (token, f"{token}x", token[:-1]):
+        for path in (f"/api/v1/{text}", f"/api/v1/invitations/{text}", f"/docs/{text}"):
+            await scene.client.get(path, headers=headers)
+        await scene.ask("POST", "/api/v1/invitations/accept", json={"token": text}, headers=headers)
+        await scene.ask("GET", "/v1/me", headers={"authorization": f"Bearer {text}"})
+        for name in ("email", "role", "token", text):
+            body = {"email": "another@example.org", name: text}
+            path = "/api/v1/organizations/acme/invitations"
+            await scene.client.post(path, json=body, headers=headers)
+
+
 async def drive_pages(scene: Scene) -> None:
     """The admin: logins that fail, forms that are refused, every list and page, and a test call."""
     await log_in(scene, username=OPERATOR, password="wrong")
@@ -234,6 +256,7 @@ STEPS: tuple[Callable[[Scene], Any], ...] = (
     drive_refusals,
     drive_api,
     drive_credentials,
+    drive_invitations,
     drive_pages,
 )
 
@@ -247,7 +270,7 @@ async def test_no_secret_is_found_anywhere(scene: Scene) -> None:
     await asyncio.sleep(2)
     await gather(scene)
     seen = {name.split()[0] for name in scene.places.found}
-    assert {"answers", "spans", "commands", "log", "table", "Redis", "spool"} <= seen
+    assert {"answers", "spans", "commands", "letters", "log", "table", "Redis", "spool"} <= seen
     hits = scene.places.search(scene.canaries)
     assert not hits, "\n".join(hits)
 
