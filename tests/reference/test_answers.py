@@ -230,6 +230,7 @@ async def test_what_a_management_key_can_ask(
     await do("POST", "/projects/{project}/archive", **new)
     admin = await do("POST", "/admin_api_keys", {"name": "deploy", "expires_in_seconds": 60})
     await do("GET", "/admin_api_keys")
+    await do("GET", "/audit_logs", query={"limit": 100})
     await do("GET", "/admin_api_keys/{key}", key=admin["id"])
     await do("DELETE", "/admin_api_keys/{key}", key=admin["id"])
     for asking in (headers, {"authorization": "Bearer no"}):

@@ -20,7 +20,13 @@ from accounts.errors import AccountsError, InvalidField, KeyRefused, MustWait
 from accounts.management_keys import recognize
 from accounts.models import ManagementKey, Organization
 from gateway.caller import Caller
-from gateway.endpoints.organization import admin_keys, api_keys, projects, usage
+from gateway.endpoints.organization import (
+    admin_keys,
+    api_keys,
+    audit_logs,
+    projects,
+    usage,
+)
 from gateway.endpoints.organization.asking import Asked, read_query
 from gateway.errors import (
     BadRequest,
@@ -54,6 +60,7 @@ RESOURCES: list[tuple[str, str, Any]] = [
     ("POST", rf"{PROJECT}/service_accounts", api_keys.create_service_account),
     ("GET", rf"{PROJECT}/service_accounts/(?P<key>[^/]+)", api_keys.show_service_account),
     ("DELETE", rf"{PROJECT}/service_accounts/(?P<key>[^/]+)", api_keys.delete_service_account),
+    ("GET", r"audit_logs", audit_logs.list_logs),
     ("GET", r"admin_api_keys", admin_keys.list_keys),
     ("POST", r"admin_api_keys", admin_keys.create_key),
     ("GET", r"admin_api_keys/(?P<key>[^/]+)", admin_keys.show_key),
