@@ -71,6 +71,12 @@ def test_requests_of_this_minute_and_calls_at_once_are_shown(
     assert "Near a limit" in page
     assert "every minute" in page
     assert "as calls end" in page
+    told = alices.get("/api/v1/organizations/acme/quotas").json()
+    rows = told["items"]
+    assert {row["unit"]: row["window_now"]["drawn"] for row in rows} == {
+        "requests": "570",
+        "concurrency": "7",
+    }
 
 
 def test_without_redis_the_page_says_what_is_allowed(

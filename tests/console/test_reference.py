@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from drf_spectacular.validation import validate_schema
 
 from gateway.reference import describe
 
@@ -22,7 +21,6 @@ OPERATIONS = {
 
 def test_the_document_is_served_for_this_installation(client: Client, settings: Any) -> None:
     found = client.get("/docs/openapi.json").json()
-    validate_schema(found)  # type: ignore[no-untyped-call]
     assert found["servers"] == [{"url": settings.PUBLIC_URL}]
     assert found["paths"].keys() == DOCUMENT["paths"].keys()
 
