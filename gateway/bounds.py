@@ -12,7 +12,7 @@ import msgspec
 
 from billing.pricing import Price, affordable_output_tokens, bound_ticks
 from gateway.errors import UnboundedFeature
-from gateway.protocols.form import Feature, FeatureKind, Request
+from gateway.protocols.form import CARRIED_KINDS, Feature, FeatureKind, Request
 
 
 class ModelBounds(typing.Protocol):
@@ -69,8 +69,11 @@ def bound(
     model: ModelBounds,
     route: RouteBounds,
     cap: int | None = None,
+    is_translated: bool = False,
 ) -> Bound:
     """Bound an attempt whose forwarded body is `size_bytes` long and holds `cap`.
+
+    Of a request that `is_translated` only what other dialects can carry is in the body.
 
     Input: a token stands for at least one byte of text, and every message brings more bytes of
     JSON than tokens of its template; a part that is not text adds what the model declares for it.
@@ -83,6 +86,8 @@ def bound(
     input_tokens = size_bytes + model.overhead_tokens
     unbounded = None
     for feature in request.features:
+        if is_translated and feature.kind not in CARRIED_KINDS:
+            continue
         overhead = _find_overhead(feature, model)
         if overhead is None:
             unbounded = unbounded or UnboundedFeature(feature.field, feature.kind)

@@ -56,7 +56,14 @@ def make_offer(call: Call, way: LaneRoute) -> Offer:
     body, names = way.passage.write_request(
         request, upstream_model=route.upstream_model, output_cap=cap, cap_field=route.cap_field
     )
-    bound = bounds.bound(request, size_bytes=len(body), model=model, route=route, cap=cap)
+    bound = bounds.bound(
+        request,
+        size_bytes=len(body),
+        model=model,
+        route=route,
+        cap=cap,
+        is_translated=way.passage.is_translated,
+    )
     if bound.unbounded is not None and lane.is_strict:
         raise bound.unbounded
     ticks = 0 if way.price is None else bounds.ticks(bound, way.price)

@@ -72,6 +72,8 @@ class Passage(Protocol):
     @property
     def path(self) -> str: ...
     @property
+    def is_translated(self) -> bool: ...
+    @property
     def forwards(self) -> frozenset[bytes]: ...
     @property
     def queries(self) -> frozenset[bytes]: ...
@@ -110,6 +112,7 @@ class Passing(NamedTuple):
 
     speech: Speech
     write: Callable[..., bytes]
+    is_translated: bool = False
 
     @property
     def path(self) -> str:
@@ -170,6 +173,7 @@ class Translating(NamedTuple):
 
     caller: CallersSide
     provider: ProvidersSide
+    is_translated: bool = True
 
     @property
     def path(self) -> str:

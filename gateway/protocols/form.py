@@ -44,6 +44,15 @@ class FeatureKind(enum.StrEnum):
     OTHER = "other"
 
 
+# What is sent on when a request is told in another dialect; all else is refused there or left out.
+CARRIED_KINDS = frozenset(
+    {
+        *(FeatureKind.IMAGE, FeatureKind.IMAGE_URL, FeatureKind.AUDIO),
+        *(FeatureKind.FILE, FeatureKind.REMOTE_FILE),
+    }
+)
+
+
 class Feature(msgspec.Struct, frozen=True):
     """`field` is its path in the request: `messages[0].content[1]`."""
 

@@ -89,3 +89,31 @@ async def test_a_prompt_of_two_hundred_kilobytes_passes_and_is_translated(
             answer = await served.client.post(path, json={"model": model, **body})
             assert answer.status_code == 200, answer.text
     await check_books(served, aconn, provider)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "field"),
+    [
+        ("patching-agent", "openai+responses", "tools[3]"),
+        ("adaptive-agent", "anthropic", "tools[2]"),
+    ],
+)
+async def test_a_strict_quota_refuses_hosted_tools_only_where_they_would_be_sent(
+    name: str, kind: str, field: str, world: World, start: Any
+) -> None:
+    """What translation leaves out costs nothing; it was refused as if it had been sent."""
+
+    def prepare() -> None:
+        add_kinds(world, "claude-sonnet-4-5")
+        world.add_quota(10**13)
+
+    await in_django(prepare)
+    served = await start()
+    sent = REQUESTS[name]
+    for each, model in KINDS.items():
+        passes = each == kind or (each == "openai+only-responses" and kind == "openai+responses")
+        answer = await served.client.post(
+            sent["path"], json={"model": model, **sent["body"]}, headers=sent["headers"]
+        )
+        assert answer.status_code == (400 if passes else 200), (model, answer.text)
+        assert passes == (field in answer.text)

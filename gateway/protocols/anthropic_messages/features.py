@@ -18,8 +18,9 @@ from gateway.protocols.form import Feature, FeatureKind
 Raw = msgspec.Raw
 
 # Their text stands in the body, so its bytes bound their tokens. What a thinking block hides is
-# in its signature, encrypted and no shorter than it was.
-_TEXT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+# in its signature, encrypted and no shorter than it was; what a reference to a tool shows is in
+# the tools.
+_TEXT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_reference"})
 _NESTING_BLOCKS = frozenset({"tool_result", "search_result"})
 # Tools that the caller runs, but whose instructions the provider adds to the prompt unseen.
 BUILT_IN_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
