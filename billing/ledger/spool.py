@@ -41,6 +41,9 @@ SYNC_SECONDS = 0.1
 # Below this much free disk nothing new is admitted: what runs must be able to end.
 LEAST_FREE_BYTES = 2 * 2**20
 
+# On a full disk what is settled goes at once where that brings so much.
+WORTHWHILE_BYTES = 2**16
+
 SENT, SEEN, DONE, VOID = b"s", b"p", b"d", b"v"
 
 
@@ -173,6 +176,8 @@ class Spool:
                 self._full = self._is_nearly_full()
             elif self._full:
                 self._full = self._is_nearly_full()
+            if self._full:
+                self._make_room()
 
     def close(self, *, remove: bool) -> None:
         """Let go of the folder; remove it when everything in it is settled."""
@@ -259,6 +264,18 @@ class Spool:
         ]
         if lines:
             self._append(lines)
+
+    def _make_room(self) -> None:
+        """Let go of what is settled, though it lies in the segment that is being written."""
+        open_bytes = sum(len(record.payload) for record in self._latest.values())
+        if self.size_bytes - 2 * open_bytes < WORTHWHILE_BYTES:
+            return
+        with contextlib.suppress(OSError):  # There is no room even to move it.
+            if self._segment.size:
+                self._roll()
+            while len(self._segments) > 1:
+                self._carry_forward(self._segments[0])
+                self._drop_settled()
 
     def _drop_settled(self) -> None:
         while len(self._segments) > 1 and self._segments[0].latest == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -112,3 +113,24 @@ async def test_a_spool_over_its_share_takes_nothing_new_and_ends_what_runs(
         spool.sent("b", record("b"))
     spool.note(DONE, "a", record("a", "done"))
     assert read_spool(spool.folder).last == {"a": record("a", "done")}
+
+
+async def test_a_full_spool_lets_go_of_what_is_settled(tmp_path: Path) -> None:
+    """A small disk stayed full for ever: what was settled lay in the segment under way."""
+    spool = Spool(tmp_path / "small", max_bytes=2**17)
+    watching = asyncio.create_task(spool.keep_synced())
+    for n in range(200):
+        spool.sent(str(n), record(str(n), "x" * 1000))
+    await until_full(spool, full=True)
+    spool.settled(map(str, range(199)))
+    await until_full(spool, full=False)
+    watching.cancel()
+    assert spool.size_bytes < 2000
+    assert list(read_spool(spool.folder).last) == ["199"]
+
+
+async def until_full(spool: Spool, *, full: bool) -> None:
+    """Wait until the spool has looked at its room, as it does every 100 ms."""
+    async with asyncio.timeout(10):
+        while spool.is_full is not full:
+            await asyncio.sleep(0.01)
