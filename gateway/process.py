@@ -234,7 +234,7 @@ class GatewayProcess:
             "not_fresh": self.freshness_seconds_left < 0,
             "lease_lost": self.lease_seconds_left < 0,
             "spool_full": process.spool.is_full,
-            "settlement_waits": process.settler.failing_since is not None,
+            "settlement_waits": process.settler.is_late,
             "draws_wait": process.draws.failing or process.allowances.is_late,
             "schema_behind": bool(self.reporter.missing_migrations),
             "redis_away": process.rates.is_away or self.reporter.redis_is_away,

@@ -29,6 +29,9 @@ GATHER_SECONDS = 0.2
 BATCH = 1000
 LONGEST_PAUSE_SECONDS = 2.0
 
+# A batch takes milliseconds. Whoever has waited for so long waits for a database that is slow.
+LATE_SECONDS = 3.0
+
 
 class Finished(NamedTuple):
     """A finished attempt: its id, its UsageEvent as JSON, the numbers of its windows, its claims
@@ -71,6 +74,11 @@ class Settler:
     def lag_seconds(self) -> float:
         """Return how long the first in the queue has waited."""
         return time.monotonic() - self._queue[0].at if self._queue else 0.0
+
+    @property
+    def is_late(self) -> bool:
+        """Say whether settlement fails, or the database has not answered for a while."""
+        return self.failing_since is not None or self.lag_seconds > LATE_SECONDS
 
     def add(self, finished: Finished) -> None:
         self._queue.append(finished)

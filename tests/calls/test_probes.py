@@ -14,7 +14,7 @@ from gateway.process import Configuration
 from gateway.schema import known_migrations
 from local.children import find_free_port
 from tests.calls.serving import Served, in_django, until
-from tests.calls.world import World, chat
+from tests.calls.world import CENT, World, chat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +63,44 @@ async def test_a_full_spool_is_named_and_takes_no_calls(
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "spool_full")
     assert (await served.client.get("/healthz")).status_code == 200
     assert (await slow).status_code == 200
+
+
+async def test_settlement_that_waits_is_named_and_calls_go_on(
+    served: Served, aconn: psycopg.AsyncConnection[Any]
+) -> None:
+    """It was named only when a statement had failed, which takes 10 s where it hangs."""
+    async with aconn.transaction():
+        await aconn.execute("LOCK TABLE usage_event IN SHARE MODE")
+        assert (await served.post(chat())).status_code == 200
+        await until_named(served, "settlement_waits")
+        assert (await ready(served))[:2] == (200, "ok")
+        assert (await served.post(chat())).status_code == 200
+    await until_named(served)
+    await served.settled()
+
+
+async def test_draws_that_wait_are_named_and_refused_in_time(
+    world: World, served: Served, aconn: psycopg.AsyncConnection[Any]
+) -> None:
+    await in_django(world.add_quota, 10_000 * CENT)
+    priced = chat("demo-fixed-100", max_tokens=100)
+    await until_taken(served, priced)
+    await served.settled()
+    async with aconn.transaction():
+        await aconn.execute("SELECT 1 FROM quota_window FOR UPDATE")
+        refused = await served.post(priced)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "ledger_away")
+        assert "draws_wait" in (await ready(served))[2]
+        assert (await ready(served))[:2] == (200, "ok")
+    await until_named(served)
+    await until_taken(served, priced)
+
+
+async def until_taken(served: Served, body: Any) -> None:
+    """Call again while the machine is too busy to draw for it in time."""
+    async with asyncio.timeout(20):
+        while (await served.post(body)).status_code == 503:
+            await asyncio.sleep(0.05)
 
 
 async def test_a_schema_that_is_behind_is_named_until_it_is_not(
