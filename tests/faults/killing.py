@@ -35,17 +35,19 @@ class Point:
 
 # On the way of a call, in its order; then off it.
 POINTS = {
-    "held, nothing written": Point("after", "billing.ledger.ledger", "Ledger.hold"),
-    "sent written by half": Point("torn", "billing.ledger.spool", "os.write"),
-    "sent written, nothing has left": Point("after", "billing.ledger.ledger", "Ledger.send"),
+    "held, nothing noted": Point("after", "billing.ledger.ledger", "Ledger.hold"),
+    "about to leave, not written": Point("after", "billing.ledger.ledger", "Ledger.send"),
+    "written by half": Point("torn", "billing.ledger.spool", "os.write"),
+    "written, and nobody was told": Point("after", "billing.ledger.spool", "Spool._write"),
     "the request is leaving": Point("during", "gateway.upstream", "UpstreamAnswer.send"),
     "the head has come": Point("after", "gateway.calls", "Attempt.note_head"),
     "in the middle of a stream": Point(
         "before", "gateway.relaying", "Stream._hand_on", range(300, 900)
     ),
-    "seen written": Point("after", "billing.ledger.ledger", "Ledger.see", range(2, 8)),
-    "figures known, not written": Point("before", "billing.ledger.ledger", "Ledger.finish"),
-    "done written, the end not told": Point("after", "billing.ledger.ledger", "Ledger.finish"),
+    "seen noted": Point("after", "billing.ledger.ledger", "Ledger.see", range(2, 8)),
+    "figures known, not noted": Point("before", "billing.ledger.ledger", "Ledger.finish"),
+    "finished, not written": Point("after", "billing.ledger.ledger", "Ledger.finish"),
+    "written, the end not told": Point("before", "gateway.relaying", "Stream._tell_end"),
     "the end told": Point("after", "gateway.relaying", "Stream._tell_end"),
     "a draw is under way": Point("during", "billing.ledger.draws", "DrawTask._draw", range(3, 10)),
     "drawn, not credited": Point(
@@ -154,10 +156,10 @@ def _around(
 def _write_half(
     function: Function, pass_by: Callable[[], bool], end: Callable[[], None]
 ) -> Function:
-    """Let a `sent` be written to its middle. Other lines are none of it."""
+    """Let records of the spool be written to their middle. Other writes are none of it."""
 
     def wrapped(fd: int, data: bytes) -> int:
-        if data[9:10] == b"s" and not pass_by():
+        if data[8:11] in (b" s ", b" d ") and not pass_by():
             function(fd, data[: len(data) // 2])
             end()
         return int(function(fd, data))

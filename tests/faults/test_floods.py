@@ -28,7 +28,8 @@ EQUAL = (Ask("demo-fixed-100", 100, stream=False),)
 DIFFERENT = tuple(Ask(f"demo-fixed-{n}", n, stream=n % 20 == 10) for n in (30, 70, 110, 170, 230))
 # Held for a second at five times what they come to.
 SHORTER = (Ask("demo-chunks-50-20", 250, stream=False), Ask("demo-chunks-50-20", 250, stream=True))
-BUDGET_TOKENS = {"equal": FITTING * 100, "different": FITTING * 100, "shorter": 40 * 100}
+ASKS = {"equal": EQUAL, "different": DIFFERENT, "shorter": SHORTER, "in turn": EQUAL}
+BUDGET_TOKENS = {**dict.fromkeys(ASKS, FITTING * 100), "shorter": 40 * 100}
 NEEDLESS_SECONDS = 0.5
 
 
@@ -41,7 +42,7 @@ class Case(NamedTuple):
 
     @property
     def slug(self) -> str:
-        return f"{self.level}-{ORDERS.index(self.order)}-{self.costs}"
+        return f"{self.level}-{ORDERS.index(self.order)}-{self.costs.replace(' ', '-')}"
 
     def email(self, number: int) -> str:
         return f"{number}.{self.slug}@example.org"
@@ -78,7 +79,7 @@ class Case(NamedTuple):
 
 CASES = [Case(level, order, "equal") for level in LEVELS for order in ORDERS]
 CASES += [Case("organization", ORDERS[0], "different"), Case("key", ORDERS[1], "different")]
-CASES += [Case("project", ORDERS[0], "shorter")]
+CASES += [Case("project", ORDERS[0], "shorter"), Case("member", ORDERS[0], "in turn")]
 OWN = (
     "UPDATE api_key k SET owner_id = m.id"
     " FROM membership m JOIN accounts_user u ON u.id = m.user_id"
@@ -108,8 +109,8 @@ class Flooded:
         return sorted(name for name in self.keys if name.startswith(f"{case.slug} "))
 
     def load(self, case: Case, seed: int) -> Load:
-        asks = {"equal": EQUAL, "different": DIFFERENT, "shorter": SHORTER}[case.costs]
-        return Load(self.urls, [self.keys[name] for name in self.names(case)], asks, seed)
+        keys = [self.keys[name] for name in self.names(case)]
+        return Load(self.urls, keys, ASKS[case.costs], seed)
 
     def spent(self, case: Case) -> int:
         ((ticks,),) = self.parts.rows(
@@ -197,6 +198,21 @@ def test_nobody_is_refused_what_lay_idle_for_half_a_second(
     note(f"refused {len(refused)}, of them needlessly {sum(r >= n for r, n in rooms)}")
     assert refused
     assert [room for room, needed in rooms if room >= needed] == []
+    assert_nobody_waited_for_each_other(flooded.parts, load, note)
+
+
+def test_a_process_gets_what_lies_idle_at_the_others(
+    flooded: Flooded, seed: int, note: Note
+) -> None:
+    case = Case("member", ORDERS[0], "in turn")
+    load, told = flooded.load(case, seed), list[str]()
+    while told.count("refused") < PROCESSES:
+        turn = len(told) % PROCESSES
+        load.urls = flooded.urls[turn : turn + 1]
+        load.burst(1)
+        if load.outcomes[-1].code != "ledger_away":
+            told.append(load.outcomes[-1].kind)
+    assert told == ["answered"] * FITTING + ["refused"] * PROCESSES
     assert_nobody_waited_for_each_other(flooded.parts, load, note)
 
 

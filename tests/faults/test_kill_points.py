@@ -20,11 +20,11 @@ from tests.faults.world import LONG_STREAM, MIXED, declare, make_key
 from tests.parts import SERVE, Gateway, Parts, Servers, run_parts
 
 Note = Callable[[str], None]
-ON_THE_WAY = [*points_of("held, nothing written", "committed, still in the spool")]
+ON_THE_WAY = [*points_of("held, nothing noted", "committed, still in the spool")]
 AT_THE_START = [
     *points_of("ended for a dead process, not committed", "replayed, the spool not removed")
 ]
-SEEN = "seen written"
+SEEN = "seen noted"
 CALLERS = 24
 PAUSE_SECONDS = 0.05
 
@@ -117,7 +117,7 @@ def test_nothing_is_lost_or_doubled_by_a_kill_of_a_fold(
 def test_nothing_is_lost_or_doubled_by_a_kill_while_a_start_clears_up_after_another_one_when(
     place: Place, seed: int, note: Note, point: str
 ) -> None:
-    parts, first = place.parts, "done written, the end not told"
+    parts, first = place.parts, "the end told"
     victim = parts.serve(program=killed_at(first, seed), machine="apart")
     load = place.load(point, seed, victim)
     with load.flowing(CALLERS, pause_seconds=PAUSE_SECONDS):
