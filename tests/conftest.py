@@ -12,18 +12,8 @@ from django.db import connection
 from accounts import login, management_keys
 from accounts.connections import conninfo_of
 from accounts.models import Membership, Organization, Project, User
+from tests.emptying import empty_tables_after_tests
 from tests.parts import Servers, run_servers
-
-LET_TABLES_BE_EMPTIED = """
-DO $$
-DECLARE
-    kept regclass;
-BEGIN
-    FOR kept IN SELECT tgrelid FROM pg_trigger WHERE tgname = 'tollgate_whole' LOOP
-        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER tollgate_whole', kept);
-    END LOOP;
-END $$
-"""
 
 
 def pytest_configure() -> None:
@@ -33,9 +23,9 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Let Django empty the tables after a test that commits; the product refuses that."""
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(LET_TABLES_BE_EMPTIED)
+    """Take away what a test committed by means of our own."""
+    with django_db_blocker.unblock():
+        empty_tables_after_tests(connection)
 
 
 @pytest.fixture(autouse=True)
