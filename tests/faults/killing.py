@@ -47,8 +47,10 @@ POINTS = {
     "seen noted": Point("after", "billing.ledger.ledger", "Ledger.see", range(2, 8)),
     "figures known, not noted": Point("before", "billing.ledger.ledger", "Ledger.finish"),
     "finished, not written": Point("after", "billing.ledger.ledger", "Ledger.finish"),
-    "written, the end not told": Point("before", "gateway.relaying", "Stream._tell_end"),
-    "the end told": Point("after", "gateway.relaying", "Stream._tell_end"),
+    "written, the end not told": Point(
+        "before", "gateway.relaying", "Stream._tell_end", range(8, 25)
+    ),
+    "the end told": Point("after", "gateway.relaying", "Stream._tell_end", range(8, 25)),
     "a draw is under way": Point("during", "billing.ledger.draws", "DrawTask._draw", range(3, 10)),
     "drawn, not credited": Point(
         "before", "billing.ledger.draws", "DrawTask._credit", range(3, 10)
