@@ -94,7 +94,7 @@ async def test_a_prompt_of_two_hundred_kilobytes_passes_and_is_translated(
 @pytest.mark.parametrize(
     ("name", "kind", "field"),
     [
-        ("patching-agent", "openai+responses", "tools[3]"),
+        ("patching-agent", "openai+responses", "input[3]"),
         ("adaptive-agent", "anthropic", "tools[2]"),
     ],
 )

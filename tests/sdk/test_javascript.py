@@ -71,6 +71,8 @@ def test_anthropics_client(door: Door, model: str) -> None:
     assert said["tools"]["name"] == "get_weather"
     assert "18 degrees" in said["tools"]["told"]
     assert said["count"]["tokens"] > 0
+    assert said["models"]["paged"] == said["models"]["whole"] > 7
+    assert said["models"]["more"] is False
     told = {name: (e["kind"], e["status"]) for name, e in said["errors"]["errors"].items()}
     assert told == {
         "model": ("NotFoundError", 404),

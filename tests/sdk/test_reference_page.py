@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -12,6 +14,7 @@ import pytest
 
 from tests.sdk.conftest import Door
 
+JS = Path(__file__).parent / "js"
 QUESTION = {"role": "user", "content": "What is the meaning of life, the universe, and everything?"}
 SYSTEM = {"role": "system", "content": "You are XAI"}
 
@@ -61,3 +64,19 @@ def test_the_anthropic_program_in_python(door: Door, slash: str) -> None:
         model="claude-3-5-sonnet-latest", max_tokens=128, system="You are XAI", messages=messages
     )
     assert message.content[0].type == "text"
+
+
+@pytest.mark.parametrize(("program", "told"), [("openai", "content: "), ("anthropic", "text: ")])
+def test_the_programs_in_javascript(door: Door, program: str, told: str) -> None:
+    done = subprocess.run(
+        ["node", f"reference-{program}.mjs"],
+        cwd=JS,
+        env={**os.environ, "BASE_URL": door.url, "KEY": door.key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "role: 'assistant'" in done.stdout
+    assert told in done.stdout

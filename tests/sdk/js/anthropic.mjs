@@ -41,6 +41,11 @@ say("tools", { name: call.name, told: told.content.map((block) => block.text ?? 
 const counted = await client.messages.countTokens({ model: MODEL, messages });
 say("count", { tokens: counted.input_tokens });
 
+const paged = [];
+for await (const model of client.models.list({ limit: 7 })) paged.push(model.id);
+const whole = await client.models.list({ limit: 1000 });
+say("models", { paged: paged.length, whole: whole.data.length, more: whole.has_more });
+
 const errors = {};
 for (const [name, change] of Object.entries({
   model: { model: "nothing" },
