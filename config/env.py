@@ -15,7 +15,6 @@ import sys
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from accounts.keys import check_prefix
@@ -120,28 +119,21 @@ def default_signup(public_url: str) -> str:
     return "open" if is_localhost(public_url) else "invited"
 
 
-class Oidc(NamedTuple):
-    """The identity provider that people may log in with, as allauth's settings name it."""
-
-    apps: list[dict[str, object]]
-    origins: list[str]
-
-
-def oidc() -> Oidc:
-    """Read OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET and OIDC_NAME; nothing without an
-    issuer."""
+def oidc() -> list[dict[str, object]]:
+    """Read OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET and OIDC_NAME: the identity provider
+    that people may log in with, as allauth's settings name it; nothing without an issuer."""
     issuer = optional_address("OIDC_ISSUER", schemes=("https", "http"))
     if not issuer:
-        return Oidc([], [])
-    parts = urlsplit(issuer)
-    app: dict[str, object] = {
-        "provider_id": "oidc",
-        "name": text("OIDC_NAME", "single sign-on"),
-        "client_id": text("OIDC_CLIENT_ID"),
-        "secret": text("OIDC_CLIENT_SECRET"),
-        "settings": {"server_url": issuer},
-    }
-    return Oidc([app], [f"{parts.scheme}://{parts.netloc}"])
+        return []
+    return [
+        {
+            "provider_id": "oidc",
+            "name": text("OIDC_NAME", "single sign-on"),
+            "client_id": text("OIDC_CLIENT_ID"),
+            "secret": text("OIDC_CLIENT_SECRET"),
+            "settings": {"server_url": issuer},
+        }
+    ]
 
 
 def default_log_format() -> str:

@@ -6,14 +6,19 @@ Wrong passwords are counted by accounts.login alone, so that no stranger keeps a
 
 from __future__ import annotations
 
+import logging
+from http import HTTPStatus
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.providers.openid_connect.views import login as begin_sign_on
 from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from accounts.audit import client_address
@@ -21,9 +26,28 @@ from accounts.invitations import find_open, has_open
 from accounts.models import Invitation, User
 from gateway.credentials import CredentialError, open_sealed, seal
 
+log = logging.getLogger(__name__)
+
 # Where the token of an invitation waits until its reader has logged in.
 INVITATION = "invitation"
 MAX_NAME_LENGTH = 100
+
+
+def leave_for_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Lead to the identity provider by a page that goes there by itself.
+
+    A redirect in answer to a form may only lead to where the policy lets forms go, however often it
+    is redirected on its way; providers send people on to others, whom nobody can name beforehand.
+    """
+    try:
+        answer: HttpResponse = begin_sign_on(request, provider_id=provider_id)
+    except OSError as error:  # What the HTTP client raises is of this kind.
+        log.warning("the identity provider cannot be reached: %r", error)
+        messages.error(request, "Signing in elsewhere is not possible now. Try again shortly.")
+        return redirect("account_login")
+    if answer.status_code != HTTPStatus.FOUND:
+        return answer
+    return render(request, "console/leaving.html", {"address": answer["Location"]})
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]

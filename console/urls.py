@@ -7,6 +7,7 @@ from django.urls import include, path
 from console import (
     asking,
     documents,
+    entrance,
     home,
     invitations,
     keychanges,
@@ -25,6 +26,12 @@ ONE = "o/<slug:organization>"
 urlpatterns = [
     path("", home.show_home, name="home"),
     path("style", style.show_style, name="style"),
+    # Before allauth's own of the same name and address.
+    path(
+        "accounts/oidc/<str:provider_id>/login/",
+        entrance.leave_for_provider,
+        name="openid_connect_login",
+    ),
     path("accounts/", include("allauth.urls")),
     path("docs/", documents.show_start, name="docs"),
     path("docs/openapi.json", reference.show_document, name="openapi"),

@@ -54,6 +54,7 @@ def test_keys_are_found_as_somebody_types(visit: Callable[..., Visit]) -> None:
     assert person.page.evaluate("document.activeElement.id") == "q"
     person.fill(q="nothing like it")
     person.see("No key is called so")
+    expect(person.page.get_by_role("status")).to_have_text("0 keys found")
     assert person.find_barriers() == []
 
 

@@ -93,10 +93,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(self.provider.discover())
             case "/keys":
                 self._answer(self.provider.list_keys())
-            case "/authorize":
-                self.send_response(302)
-                self.send_header("Location", self.provider.authorize(_read(address.query)))
-                self.end_headers()
+            case "/authorize":  # Sends people on to where they have an account, elsewhere.
+                elsewhere = self.provider.issuer.replace("127.0.0.1", "localhost")
+                self._lead(f"{elsewhere}/elsewhere?{address.query}")
+            case "/elsewhere":
+                self._lead(self.provider.authorize(_read(address.query)))
             case "/userinfo":
                 self._answer(self.provider.tell(self.headers.get("Authorization", "")))
             case _:
@@ -105,6 +106,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self._answer(self.provider.give_token(_read(body)))
+
+    def _lead(self, address: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", address)
+        self.end_headers()
 
     def _answer(self, told: dict[str, Any] | None) -> None:
         body = json.dumps(told or {"error": "invalid_grant"}).encode()
