@@ -87,9 +87,9 @@ async def drive_refusals(scene: Scene) -> None:
             {**chat, "model": key},
             {**chat, "model": "gpt", key: 1},
             {**chat, "model": "gpt", "api_key": key, "n": key},
-            {**chat, "model": "demo-400-at-0", "api_key": key},
-            {"model": "demo-400-at-0", "messages": key},
-            {"model": "demo-400-at-0", "messages": [{"role": key, key: key}]},
+            {**chat, "model": "demo-400-at-1", "api_key": key},
+            {"model": "demo-400-at-1", "messages": key},
+            {"model": "demo-400-at-1", "messages": [{"role": key, key: key}]},
             {key: key},
         ):
             await scene.ask("POST", "/v1/chat/completions", json=body, headers=good)
