@@ -11,9 +11,9 @@ from local.provider.behaviours import DEMO_MODELS
 from tests.local.running import Run
 from tests.product import apply, run_product
 
-# The model that answers, by the protocol of its provider.
-OF_OPENAI, OF_ANTHROPIC = "of-openai", "of-anthropic"
-BOTH = (OF_OPENAI, OF_ANTHROPIC)
+# The model that answers, by the protocol of its provider; the last one is on Responses alone.
+OF_OPENAI, OF_ANTHROPIC, OF_RESPONSES = "of-openai", "of-anthropic", "of-responses-alone"
+ALL = (OF_OPENAI, OF_ANTHROPIC, OF_RESPONSES)
 FAILURES = tuple(name for name in DEMO_MODELS)
 
 
@@ -44,6 +44,7 @@ def door(product: Run) -> Door:
 def compose_declaration(provider_url: str) -> dict[str, Any]:
     """Every behaviour of the demo provider as a model, at a provider of either protocol."""
     models = [_model(OF_OPENAI, "gpt-4o", "sdk-openai"), _model(OF_ANTHROPIC, "x", "sdk-anthropic")]
+    models.append(_model(OF_RESPONSES, "gpt-4o", "sdk-openai", only_responses=True))
     for name in FAILURES:
         models.append(_model(f"openai/{name}", name, "sdk-openai"))
         models.append(_model(f"anthropic/{name}", name, "sdk-anthropic"))
@@ -61,13 +62,13 @@ def _provider(name: str, protocol: str, base_url: str) -> dict[str, Any]:
     return {"name": name, "protocol": protocol, "base_url": base_url, "credential": "literal:sk-x"}
 
 
-def _model(name: str, upstream: str, provider: str) -> dict[str, Any]:
+def _model(name: str, upstream: str, provider: str, **route: Any) -> dict[str, Any]:
     return {
         "name": name,
         "context_window": 400_000,
         "max_output_tokens": 16_384,
         "overhead_tokens_per_image": 2_000,
-        "routes": [{"provider": provider, "model": upstream}],
+        "routes": [{"provider": provider, "model": upstream, **route}],
         "price": {"input": "1.00", "output": "1.00", "effective": "2026-01-01"},
     }
 

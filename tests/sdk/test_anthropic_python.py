@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anthropic import Anthropic, AsyncAnthropic, BadRequestError
 
-from tests.sdk.conftest import BOTH, OF_ANTHROPIC, OF_OPENAI, Door
+from tests.sdk.conftest import ALL, OF_ANTHROPIC, OF_OPENAI, Door
 
 HELLO: Any = [{"role": "user", "content": "Hello there"}]
 PARIS: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -27,7 +27,7 @@ def client(door: Door) -> Anthropic:
     return Anthropic(base_url=door.url, api_key=door.key, max_retries=0)
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_whole_answer(client: Anthropic, model: str) -> None:
     message = client.messages.create(
         model=model, max_tokens=200, system="You are brief.", messages=HELLO
@@ -38,7 +38,7 @@ def test_a_whole_answer(client: Anthropic, model: str) -> None:
     assert message._request_id
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_the_events_of_a_stream(client: Anthropic, model: str) -> None:
     events = list(client.messages.create(model=model, max_tokens=200, messages=HELLO, stream=True))
     kinds = [event.type for event in events if event.type != "ping"]  # type: ignore[comparison-overlap]
@@ -46,7 +46,7 @@ def test_the_events_of_a_stream(client: Anthropic, model: str) -> None:
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_the_stream_helper(client: Anthropic, model: str) -> None:
     with client.messages.stream(model=model, max_tokens=200, messages=HELLO) as stream:
         text = "".join(stream.text_stream)
@@ -57,7 +57,7 @@ def test_the_stream_helper(client: Anthropic, model: str) -> None:
     assert final.usage.input_tokens > 0
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 async def test_an_asynchronous_client(door: Door, model: str) -> None:
     async with AsyncAnthropic(base_url=door.url, api_key=door.key, max_retries=0) as client:
         message = await client.messages.create(model=model, max_tokens=200, messages=HELLO)
@@ -78,7 +78,7 @@ def test_either_credential_header_is_taken(door: Door, header: str) -> None:
     assert client.messages.create(model=OF_ANTHROPIC, max_tokens=50, messages=HELLO).content
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_tool_is_called_and_its_result_answered(client: Anthropic, model: str) -> None:
     asked = client.messages.create(model=model, max_tokens=500, messages=PARIS, tools=[WEATHER])
     assert asked.stop_reason == "tool_use"
@@ -94,7 +94,7 @@ def test_a_tool_is_called_and_its_result_answered(client: Anthropic, model: str)
     assert "18 degrees" in "".join(b.text for b in told.content if b.type == "text")
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_tool_call_in_a_stream_is_put_together(client: Anthropic, model: str) -> None:
     with client.messages.stream(
         model=model, max_tokens=500, messages=PARIS, tools=[WEATHER]
@@ -127,7 +127,7 @@ def test_thinking_asked_of_an_openai_provider_is_no_text(client: Anthropic) -> N
     assert [block.type for block in message.content][-1] == "text"
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_tokens_are_counted_before_a_call(client: Anthropic, model: str) -> None:
     counted = client.messages.count_tokens(model=model, messages=HELLO)
     assert counted.input_tokens > 0
@@ -135,7 +135,7 @@ def test_tokens_are_counted_before_a_call(client: Anthropic, model: str) -> None
 
 def test_models_are_listed_in_anthropics_shape(client: Anthropic) -> None:
     names = {model.id for model in client.models.list(limit=1000)}
-    assert set(BOTH) <= names
+    assert set(ALL) <= names
     shown = client.models.retrieve(OF_ANTHROPIC)
     assert shown.type == "model"
     assert shown.created_at.year >= 2026

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdk.conftest import BOTH, Door
+from tests.sdk.conftest import ALL, Door
 
 JS = Path(__file__).parent / "js"
 
@@ -34,7 +34,7 @@ def run(door: Door, program: str, model: str) -> dict[str, dict[str, Any]]:
     return {line["step"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_openais_client(door: Door, model: str) -> None:
     said = run(door, "openai.mjs", model)
     assert said["whole"]["text"]
@@ -58,7 +58,7 @@ def test_openais_client(door: Door, model: str) -> None:
     assert all(error["id"] for error in said["errors"]["errors"].values())
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_anthropics_client(door: Door, model: str) -> None:
     said = run(door, "anthropic.mjs", model)
     assert said["whole"]["text"]

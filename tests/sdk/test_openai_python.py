@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from tests.sdk.conftest import BOTH, OF_OPENAI, Door
+from tests.sdk.conftest import ALL, OF_OPENAI, Door
 
 HELLO: Any = [
     {"role": "system", "content": "You are brief."},
@@ -46,7 +46,7 @@ def client(door: Door) -> OpenAI:
     return OpenAI(base_url=door.openai_url, api_key=door.key, max_retries=0)
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_whole_answer(client: OpenAI, model: str) -> None:
     answer = client.chat.completions.create(model=model, messages=HELLO, max_tokens=200)
     assert answer.choices[0].message.content
@@ -56,7 +56,7 @@ def test_a_whole_answer(client: OpenAI, model: str) -> None:
     assert answer._request_id
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_stream_without_usage_has_a_choice_in_every_chunk(client: OpenAI, model: str) -> None:
     chunks = list(client.chat.completions.create(model=model, messages=HELLO, stream=True))
     assert all(len(chunk.choices) == 1 for chunk in chunks)
@@ -66,7 +66,7 @@ def test_a_stream_without_usage_has_a_choice_in_every_chunk(client: OpenAI, mode
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_stream_ends_in_the_usage_that_was_asked_for(client: OpenAI, model: str) -> None:
     *_, last = client.chat.completions.create(
         model=model, messages=HELLO, stream=True, stream_options={"include_usage": True}
@@ -76,7 +76,7 @@ def test_a_stream_ends_in_the_usage_that_was_asked_for(client: OpenAI, model: st
     assert last.usage.completion_tokens > 0
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_the_stream_helper(client: OpenAI, model: str) -> None:
     with client.chat.completions.stream(model=model, messages=HELLO) as stream:
         kinds = {event.type for event in stream}
@@ -85,7 +85,7 @@ def test_the_stream_helper(client: OpenAI, model: str) -> None:
     assert final.choices[0].message.content
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 async def test_an_asynchronous_client(door: Door, model: str) -> None:
     async with AsyncOpenAI(base_url=door.openai_url, api_key=door.key, max_retries=0) as client:
         answer = await client.chat.completions.create(model=model, messages=HELLO)
@@ -94,7 +94,7 @@ async def test_an_asynchronous_client(door: Door, model: str) -> None:
         assert "".join([c.choices[0].delta.content or "" async for c in stream])
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_tool_is_called_and_its_result_answered(client: OpenAI, model: str) -> None:
     asked = client.chat.completions.create(model=model, messages=PARIS, tools=[WEATHER])
     message = asked.choices[0].message
@@ -109,7 +109,7 @@ def test_a_tool_is_called_and_its_result_answered(client: OpenAI, model: str) ->
     assert "18 degrees" in (told.choices[0].message.content or "")
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_tool_call_in_a_stream_is_put_together(client: OpenAI, model: str) -> None:
     with client.chat.completions.stream(model=model, messages=PARIS, tools=[WEATHER]) as stream:
         final = stream.get_final_completion()
@@ -118,13 +118,13 @@ def test_a_tool_call_in_a_stream_is_put_together(client: OpenAI, model: str) -> 
     assert "city" in json.loads(call.function.arguments)
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_an_answer_is_parsed_into_a_class(client: OpenAI, model: str) -> None:
     parsed = client.chat.completions.parse(model=model, messages=HELLO, response_format=City)
     assert isinstance(parsed.choices[0].message.parsed, City)
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_an_image_in_the_body(client: OpenAI, model: str) -> None:
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
     parts: Any = [{"type": "text", "text": "What is this?"}, image]
@@ -134,7 +134,7 @@ def test_an_image_in_the_body(client: OpenAI, model: str) -> None:
     assert answer.choices[0].message.content
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_response(client: OpenAI, model: str) -> None:
     answer = client.responses.create(model=model, input="Hello there", store=False)
     assert answer.output_text
@@ -143,7 +143,7 @@ def test_a_response(client: OpenAI, model: str) -> None:
     assert answer.usage.output_tokens > 0
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_streamed_response(client: OpenAI, model: str) -> None:
     events = list(
         client.responses.create(model=model, input="Hello there", store=False, stream=True)
@@ -157,7 +157,7 @@ def test_a_streamed_response(client: OpenAI, model: str) -> None:
     )
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_response_that_calls_a_function(client: OpenAI, model: str) -> None:
     tool: Any = {"type": "function", "strict": False, **WEATHER["function"]}
     answer = client.responses.create(
@@ -167,13 +167,13 @@ def test_a_response_that_calls_a_function(client: OpenAI, model: str) -> None:
     assert [call.name for call in calls] == ["get_weather"]
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_response_is_parsed_into_a_class(client: OpenAI, model: str) -> None:
     parsed = client.responses.parse(model=model, input="Hello", text_format=City, store=False)
     assert isinstance(parsed.output_parsed, City)
 
 
-@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("model", ALL)
 def test_a_legacy_completion(client: OpenAI, model: str) -> None:
     answer = client.completions.create(model=model, prompt="Hello there", max_tokens=50)
     assert answer.choices[0].text
@@ -192,5 +192,5 @@ def test_embeddings_as_the_client_asks_for_them_and_as_floats(client: OpenAI) ->
 
 def test_models_are_listed_and_shown(client: OpenAI) -> None:
     names = {model.id for model in client.models.list()}
-    assert set(BOTH) <= names
+    assert set(ALL) <= names
     assert client.models.retrieve(OF_OPENAI).object == "model"
