@@ -41,8 +41,10 @@ SYNC_SECONDS = 0.1
 # Below this much free disk nothing new is admitted: what runs must be able to end.
 LEAST_FREE_BYTES = 2 * 2**20
 
-# On a full disk what is settled goes at once where that brings so much.
+# On a full disk what is settled goes at once where that brings so much, and so few attempts have to
+# be moved for it that nobody waits.
 WORTHWHILE_BYTES = 2**16
+FEW_ATTEMPTS = 1000
 
 SENT, SEEN, DONE, VOID = b"s", b"p", b"d", b"v"
 
@@ -267,6 +269,8 @@ class Spool:
 
     def _make_room(self) -> None:
         """Let go of what is settled, though it lies in the segment that is being written."""
+        if len(self._latest) > FEW_ATTEMPTS:
+            return
         open_bytes = sum(len(record.payload) for record in self._latest.values())
         if self.size_bytes - 2 * open_bytes < WORTHWHILE_BYTES:
             return
