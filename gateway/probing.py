@@ -48,7 +48,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(provider: Provider, upstream_model: str) -> Probe:
-    """Ask a provider something short. Never raises for what the provider is or does.
+    """Ask a provider something short, where a route says that calls of the model go. Never raises
+    for what the provider is or does.
 
     Blocks for as long as TIMEOUTS allow, and not in a thread whose event loop runs.
     """
@@ -58,7 +59,10 @@ def probe(provider: Provider, upstream_model: str) -> Probe:
         credential = _open_newest(provider)
     except (CredentialError, ValueError) as error:
         return msgspec.structs.replace(found, trouble=str(error))
-    return asyncio.run(_Asking(provider, credential, found).ask())
+    routes = provider.routes.filter(upstream_model=upstream_model, only_responses=True)
+    is_openai = provider.protocol == Protocol.OPENAI
+    way = _RESPONSES if is_openai and routes.exists() else _WAYS[provider.protocol]
+    return asyncio.run(_Asking(provider, way, credential, found).ask())
 
 
 def _open_newest(provider: Provider) -> Secret:
@@ -71,8 +75,8 @@ def _open_newest(provider: Provider) -> Secret:
 class _Asking:
     """One probe, with what it has found so far."""
 
-    def __init__(self, provider: Provider, credential: Secret, found: Probe) -> None:
-        self._way = _WAYS[provider.protocol]
+    def __init__(self, provider: Provider, way: _Way, credential: Secret, found: Probe) -> None:
+        self._way = way
         self._base_url = provider.base_url.rstrip("/")
         self._credential = credential
         self._found = found
@@ -80,7 +84,7 @@ class _Asking:
     async def ask(self) -> Probe:
         upstream = Upstream(allowed_networks=settings.UPSTREAM_ALLOWED_NETWORKS)
         try:
-            status, body = await self._exchange(upstream, "max_tokens")
+            status, body = await self._exchange(upstream, self._way.cap)
             if status == 400 and b"max_completion_tokens" in body:
                 # OpenAI's reasoning models know the cap under this name alone.
                 status, body = await self._exchange(upstream, "max_completion_tokens")
@@ -99,7 +103,7 @@ class _Asking:
         )
         answer = upstream.open(
             target,
-            body=_write_body(self._found.upstream_model, cap),
+            body=self._write_body(cap),
             timeouts=TIMEOUTS,
         )
         try:
@@ -111,6 +115,17 @@ class _Asking:
             await answer.release()
         self._note(total_ms=_milliseconds_since(started))
         return answer.status, body
+
+    def _write_body(self, cap: str) -> bytes:
+        asked = [{"role": "user", "content": QUESTION}]
+        return msgspec.json.encode(
+            {
+                "model": self._found.upstream_model,
+                self._way.asked: asked,
+                cap: MAX_OUTPUT_TOKENS,
+                **self._way.beside,
+            }
+        )
 
     def _read(self, body: bytes) -> Probe:
         """Look for the answer's text and its usage: without usage nothing can be metered."""
@@ -135,12 +150,18 @@ class _Asking:
 
 
 class _Way(NamedTuple):
-    """How a protocol is spoken: `read` returns an answer's text and the usage that it reports."""
+    """How a protocol is spoken: `read` returns an answer's text and the usage that it reports.
+
+    `asked` and `cap` are the names of what is asked and of the output cap.
+    """
 
     path: str
     prove: Callable[[Secret], list[tuple[bytes, bytes]]]
     read: Callable[[Any], tuple[str, Mapping[str, Any]]]
     counts: tuple[str, str]
+    asked: str = "messages"
+    cap: str = "max_tokens"
+    beside: Mapping[str, Any] = {}
 
 
 def _prove_to_openai(credential: Secret) -> list[tuple[bytes, bytes]]:
@@ -160,6 +181,20 @@ def _read_anthropic(answer: Any) -> tuple[str, Mapping[str, Any]]:
     return said, answer.get("usage") or {}
 
 
+def _read_responses(answer: Any) -> tuple[str, Mapping[str, Any]]:
+    parts = [part for item in answer["output"] for part in item.get("content") or ()]
+    return "".join(part.get("text", "") for part in parts), answer.get("usage") or {}
+
+
+_RESPONSES = _Way(
+    path="/responses",
+    prove=_prove_to_openai,
+    read=_read_responses,
+    counts=("input_tokens", "output_tokens"),
+    asked="input",
+    cap="max_output_tokens",
+    beside={"store": False},
+)
 _WAYS: dict[str, _Way] = {
     Protocol.OPENAI: _Way(
         path="/chat/completions",
@@ -179,13 +214,6 @@ _HEADERS = [
     (b"accept", b"application/json"),
     (b"user-agent", b"tollgate"),
 ]
-
-
-def _write_body(upstream_model: str, cap: str) -> bytes:
-    messages = [{"role": "user", "content": QUESTION}]
-    return msgspec.json.encode(
-        {"model": upstream_model, "messages": messages, cap: MAX_OUTPUT_TOKENS}
-    )
 
 
 def _milliseconds_since(started: float) -> int:

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from gateway.credentials import seal
-from gateway.models import Credential, Provider
+from gateway.models import Credential, Model, Provider
 from gateway.probing import probe
 from local.children import find_free_port
 from local.provider import RunningProvider, start_in_thread
@@ -59,6 +59,19 @@ def test_a_provider_that_works_says_what_it_used(
     assert found.first_byte_ms is not None
     assert found.total_ms is not None
     assert len(demo.received()["requests"]) == 1
+
+
+def test_a_model_of_responses_alone_is_asked_there(demo: RunningProvider) -> None:
+    demo.reset_received()
+    provider = make_provider(f"{demo.url}/v1")
+    model = Model.objects.create(name="pro", context_window=1000, max_output_tokens=100)
+    provider.routes.create(model=model, upstream_model="gpt-4o", only_responses=True)
+    found = probe(provider, "gpt-4o")
+    assert (found.status, found.trouble) == (200, "")
+    assert found.said
+    assert 0 < (found.output_tokens or 0) <= 16
+    (asked,) = demo.received()["requests"]
+    assert asked["path"] == "/v1/responses"
 
 
 @pytest.mark.parametrize(
