@@ -182,7 +182,8 @@ def _kind_of_plain(schema: Document) -> Kind:
     if "const" in schema:
         return Kind(_write_value(schema["const"]))
     if "enum" in schema:
-        return Kind("one of " + ", ".join(map(_write_value, schema["enum"])))
+        values = list(map(_write_value, schema["enum"]))
+        return Kind(values[0] if len(values) == 1 else f"one of {', '.join(values)}")
     types = schema.get("type", "anything")
     types = [types] if isinstance(types, str) else sorted(types, key=lambda each: each == "null")
     links: tuple[str, ...] = ()
