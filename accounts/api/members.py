@@ -121,7 +121,9 @@ class Leave(View):
         if membership is None:
             raise NotFound
         with self.writing():
-            found = find(self.organization.memberships.all(), pk=membership, left_at=None)
+            ours = self.organization.memberships.select_related("user")
+            found = find(ours, pk=membership, left_at=None)
+            self.require_match(show_members([found])[0])
             remove_member(found)
         return Response(status=204)
 

@@ -107,6 +107,7 @@ def test_a_member_leaves_in_person_and_the_last_owner_stays(
 ) -> None:
     program = key_api(bob, acme).post("organizations/acme/leave", {})
     assert (program.status, program.error["code"]) == (403, "person_needed")
+    assert bobs.post("organizations/acme/leave", {}, if_match='"another"').status == 412
     assert bobs.post("organizations/acme/leave", {}).status == 204
     assert Membership.objects.get(user=bob).left_at is not None
     last = alices.post("organizations/acme/leave", {})

@@ -185,6 +185,24 @@ def test_charlie_finds_nothing_of_acme_in_his_own_organization(
     assert {name for name in ours if ask(charlies, name, his) != 404} == set()
 
 
+def test_whoever_changes_one_object_may_say_which_version(
+    world: dict[str, str], operators: Api, alices: Api
+) -> None:
+    """Every operation that is described with If-Match compares it."""
+    comparing = [
+        name
+        for name, operation in operations().items()
+        if any(each["name"] == "If-Match" for each in operation.get("parameters", ()))
+    ]
+    assert len(comparing) > 35
+    wrong = {}
+    for name in comparing:
+        api = alices if name.endswith("/leave") else operators
+        if (status := ask(api, name, world, if_match='"another"')) != 412:
+            wrong[name] = status
+    assert wrong == {}
+
+
 def api_of(role: str, *, acme: Organization, alice: User, operator: User) -> Api:
     """The API in the hands of a role of acme: Alice owns it, others are made for this."""
     if role == PROGRAM:
@@ -196,7 +214,7 @@ def api_of(role: str, *, acme: Organization, alice: User, operator: User) -> Api
     return Api(user)
 
 
-def ask(api: Api, name: str, world: dict[str, str]) -> int:
+def ask(api: Api, name: str, world: dict[str, str], **headers: str) -> int:
     """Ask, undo whatever it did, and return how it was answered."""
     method, _, path = name.partition(" ")
     if ONE not in path:
@@ -205,6 +223,6 @@ def ask(api: Api, name: str, world: dict[str, str]) -> int:
     if body and "ids" in body:
         body = {**body, "ids": [world["key"]]}
     with transaction.atomic():
-        status = api.ask(method, path.format(**world).lstrip("/"), body).status
+        status = api.ask(method, path.format(**world).lstrip("/"), body, **headers).status
         transaction.set_rollback(True)
     return status
