@@ -38,7 +38,8 @@ lint: $(test_stamp) ## Check style, types and the direction of imports.
 	$(python) -c "from importlinter.cli import lint_imports_command as check; check()"
 
 faults: $(test_stamp) ## Run the long tests: kills, stops and floods.
-	$(python) -m pytest -m slow --ignore=tests/browser --ignore=tests/sdk
+	@# Two files at a time, each with servers of its own: most of these tests wait.
+	$(python) -m pytest -n 2 --dist loadfile -m slow --ignore=tests/browser --ignore=tests/sdk
 
 sdk: $(test_stamp) tests/sdk/js/node_modules/.package-lock.json ## Run the journeys of the vendors' own SDKs (needs Node.js 20).
 	$(python) -m pytest tests/sdk
