@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.protocols import anthropic_messages as messages
@@ -272,6 +272,7 @@ def test_a_stream_that_breaks_anywhere_never_ends_well(kept: int, broken: bytes)
         assert all(one.get("type") not in {"[DONE]", "message_stop"} for one in events)
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_one_byte_at_a_time_gives_the_same_as_all_at_once(data: st.DataObject) -> None:
     events = data.draw(st.lists(st.sampled_from(STREAM), max_size=12))
