@@ -41,12 +41,21 @@ PAGES = {
     "usage-year": "{o}usage/?period=365",
     "sessions": "/accounts/sessions/",
     "connections": "/accounts/3rdparty/",
+    "authenticator": "/accounts/2fa/totp/activate/",
+    "passkeys": "/accounts/2fa/webauthn/",
+    "new-passkey": "/accounts/2fa/webauthn/add/",
+    "confirm-it-is-you": "/accounts/reauthenticate/",
+    "sign-out": "/accounts/logout/",
 }
 OUTSIDE = {
     "sign-in": "/accounts/login/",
     "sign-up": "/accounts/signup/",
     "new-password": "/accounts/password/reset/",
     "invitation-over": "/invitations/nothing",
+    "account-closed": "/accounts/inactive/",
+    "letter-sent": "/accounts/confirm-email/",
+    "sign-on-failed": "/accounts/3rdparty/login/error/",
+    "sign-on-cancelled": "/accounts/3rdparty/login/cancelled/",
 }
 
 
