@@ -20,13 +20,18 @@ def deactivate(user: User) -> bool:
     """Shut a person out; return False if that was done before. Raises LastOperator."""
     with transaction.atomic():
         wait_for_turn()
-        others = User.objects.filter(is_staff=True, is_active=True).exclude(pk=user.pk)
-        if user.is_staff and not others.exists():
-            raise LastOperator("This is the only operator: make somebody else one first.")
+        require_another_operator(user)
         ended = User.objects.filter(pk=user.pk, is_active=True).update(is_active=False)
         end_sessions(user)
     user.refresh_from_db()
     return ended == 1
+
+
+def require_another_operator(user: User) -> None:
+    """Raise LastOperator where nobody else could look after the installation."""
+    others = User.objects.filter(is_staff=True, is_active=True).exclude(pk=user.pk)
+    if user.is_staff and not others.exists():
+        raise LastOperator("This is the only operator: make somebody else one first.")
 
 
 def reactivate(user: User) -> bool:

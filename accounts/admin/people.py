@@ -7,20 +7,36 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.forms import UserChangeForm
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import invitations, leaving, members, people
 from accounts.admin.pages import FixedOnceMade, do_to_each
-from accounts.errors import AccountsError
+from accounts.errors import AccountsError, LastOperator
 from accounts.models import Invitation, Membership, User
+
+
+class PersonForm(UserChangeForm[User]):
+    """The installation keeps an operator."""
+
+    def clean_is_staff(self) -> bool:
+        is_staff: bool = self.cleaned_data["is_staff"]
+        if not is_staff:
+            try:
+                people.require_another_operator(User.objects.get(pk=self.instance.pk))
+            except LastOperator as error:
+                raise ValidationError(str(error)) from None
+        return is_staff
 
 
 @admin.register(User)
 class UserAdmin(BaseUserAdmin[User]):
     """People log in with their e-mail address, which is kept in lower case."""
 
+    form = PersonForm
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
         ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),

@@ -249,3 +249,17 @@ class Answer(Protocol):
 
 def _text(answer: Answer) -> str:
     return answer.content.decode()
+
+
+def test_the_only_operator_stays_one(operator: Client, alice: User) -> None:
+    user = User.objects.get(email="operator@example.org")
+    page = f"/admin/accounts/user/{user.pk}/change/"
+    fields = {"email": user.email, "name": "Operator"}  # A box that is not ticked is not sent.
+    answer = operator.post(page, fields)
+    assert "This is the only operator" in _text(answer)
+    user.refresh_from_db()
+    assert (user.is_staff, user.is_superuser) == (True, True)
+    User.objects.filter(pk=alice.pk).update(is_staff=True)
+    assert operator.post(page, fields).status_code == 302
+    user.refresh_from_db()
+    assert not user.is_staff
