@@ -35,7 +35,7 @@ class Point:
 
 # On the way of a call, in its order; then off it.
 POINTS = {
-    "held, nothing noted": Point("after", "billing.ledger.ledger", "Ledger.hold"),
+    "held, nothing noted": Point("after", "billing.ledger.ledger", "Hold.__init__"),
     "about to leave, not written": Point("after", "billing.ledger.ledger", "Ledger.send"),
     "written by half": Point("torn", "billing.ledger.spool", "os.write"),
     "written, and nobody was told": Point("after", "billing.ledger.spool", "Spool._write"),
