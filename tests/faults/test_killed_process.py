@@ -54,6 +54,7 @@ def test_every_request_that_left_has_one_event_after_a_kill(
     assert_books_agree(parts, load, note)
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_to_while_processes_die(parts: Parts, seed: int, note: Note) -> None:
     keys = declare(parts, budget_usd="1.50")
     gateway = parts.serve(workers=WORKERS)
@@ -65,6 +66,7 @@ def test_a_budget_is_kept_to_while_processes_die(parts: Parts, seed: int, note: 
     assert_books_agree(parts, load, note)
 
 
+@pytest.mark.slow
 def test_a_gateway_that_is_killed_alone_is_settled_by_its_next_start(
     parts: Parts, seed: int, note: Note
 ) -> None:

@@ -13,6 +13,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from local.children import end_child, find_free_port, start_child
@@ -27,6 +28,7 @@ RELEASED = {"accounts": "0006_no_way_around", "billing": "0012_fences"}
 START_SECONDS = 60.0
 
 
+@pytest.mark.slow
 def test_a_server_on_an_older_schema_serves_until_it_is_migrated(tmp_path: Path) -> None:
     with make_place("older", tmp_path) as place, start_in_thread(pace_seconds=0.0) as provider:
         for app, name in RELEASED.items():

@@ -126,6 +126,7 @@ def resident_megabytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
+@pytest.mark.slow
 async def test_a_compressed_answer_is_refused_and_never_inflated(
     world: World, start: Start, aconn: Connection
 ) -> None:

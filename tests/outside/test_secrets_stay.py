@@ -261,6 +261,7 @@ STEPS: tuple[Callable[[Scene], Any], ...] = (
 )
 
 
+@pytest.mark.slow
 async def test_no_secret_is_found_anywhere(scene: Scene) -> None:
     for step in STEPS:
         await step(scene)
