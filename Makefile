@@ -39,7 +39,9 @@ lint: $(test_stamp) ## Check style, types and the direction of imports.
 
 faults: $(test_stamp) ## Run the long tests: kills, stops and floods.
 	@# Two files at a time, each with servers of its own: most of these tests wait.
-	$(python) -m pytest -n 2 --dist loadfile -m slow --ignore=tests/browser --ignore=tests/sdk
+	$(python) -m pytest -n 2 --dist loadfile -m slow --ignore=tests/browser --ignore=tests/sdk --ignore=tests/api
+	@# Made-up requests share names, which a file at a time would take for one test.
+	$(python) -m pytest -n 2 -m slow tests/api
 
 sdk: $(test_stamp) tests/sdk/js/node_modules/.package-lock.json ## Run the journeys of the vendors' own SDKs (needs Node.js 20).
 	$(python) -m pytest tests/sdk
