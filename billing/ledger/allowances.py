@@ -339,12 +339,5 @@ def watch(window: Window, granted: int) -> None:
         window.low = granted // 2 if granted > 2 * window.largest_need else 0
 
 
-def end_of_next(window: Window) -> datetime:
-    """Return when the period after a window's ends, by today's time zone."""
-    if window.ends_at >= END:
-        return END
-    return period(window.rule.window, window.ends_at, window.time_zone)[1]
-
-
 def _is_lower(limit: int | None, before: int | None) -> bool:
     return limit is not None and (before is None or limit < before)

@@ -24,13 +24,13 @@ from billing.ledger.allowances import (
     Unavailable,
     Waiter,
     Window,
-    end_of_next,
     spent,
     watch,
 )
 from billing.ledger.core import NOT_DRAWN, Want
 from billing.ledger.database import AWAY, Database
 from billing.ledger.idle import Idle
+from billing.ledger.opening import open_windows
 from billing.ledger.rates import Rates
 from billing.ledger.recalls import CHANNEL, Recalls
 
@@ -170,7 +170,7 @@ class DrawTask:
         windows = dict.fromkeys(
             window for waiter in batch for window, _ in waiter.claims if not window.is_rate
         )
-        await self._open(connection, [window for window in windows if not window.window])
+        await open_windows(connection, [window for window in windows if not window.window])
         await self._clear_doubts(connection, [window for window in windows if window.doubtful])
         claims = [
             [
@@ -188,38 +188,6 @@ class DrawTask:
         for waiter, position in zip(batch, refused_by, strict=True):
             self._conclude(waiter, ordered[position - 1] if position else None)
 
-    async def _open(self, connection: Connection, windows: Sequence[Window]) -> None:
-        """Learn the ids of windows that this process meets for the first time, and from when to
-        when they count. One whose quota is being changed is waited for alone."""
-        if not windows:
-            return
-        await self._ask_for(connection, windows, waits=len(windows) == 1)
-        for window in windows:
-            if not window.window:
-                await self._ask_for(connection, [window], waits=True)
-            if not window.window:
-                raise psycopg.DataError(f"quota {window.rule.id} does not exist any more")
-
-    async def _ask_for(
-        self, connection: Connection, windows: Sequence[Window], *, waits: bool
-    ) -> None:
-        cursor = await connection.execute(
-            "SELECT ids, starts, ends FROM ledger_open_windows(%s, %s, %s, %s, %s, %s)",
-            [
-                [window.rule.id for window in windows],
-                [window.opened_at for window in windows],
-                [window.starts_at for window in windows],
-                [window.ends_at for window in windows],
-                [end_of_next(window) for window in windows],
-                waits,
-            ],
-        )
-        row = await cursor.fetchone()
-        assert row is not None
-        for window, number, starts_at, ends_at in zip(windows, *row, strict=True):
-            if number is not None:
-                window.place(number, starts_at, ends_at)
-
     async def draw_ahead(self) -> None:
         """Shortly before a busy window ends, open the one after it and draw a little from it."""
         now_unix = time.time()
@@ -235,7 +203,7 @@ class DrawTask:
         if not pairs:
             return
         async with self._database.connection() as connection:
-            await self._open(connection, [window for _, window in pairs])
+            await open_windows(connection, [window for _, window in pairs])
             for before, window in pairs:
                 await self._draw(connection, [window], [[(window, before.largest_need)]])
 
