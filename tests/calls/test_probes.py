@@ -80,9 +80,10 @@ async def test_settlement_that_waits_is_named_and_calls_go_on(
 
 
 async def test_draws_that_wait_are_named_and_refused_in_time(
-    world: World, served: Served, aconn: psycopg.AsyncConnection[Any]
+    world: World, start: Callable[..., Any], aconn: psycopg.AsyncConnection[Any]
 ) -> None:
     await in_django(world.add_quota, 10_000 * CENT)
+    served = await start()  # It knows the quota from the start.
     priced = chat("demo-fixed-100", max_tokens=100)
     await until_taken(served, priced)
     await served.settled()
