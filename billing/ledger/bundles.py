@@ -15,6 +15,7 @@ from billing.quotas import QuotaRule
 
 if TYPE_CHECKING:
     from billing.ledger.allowances import Allowances, Window
+    from billing.usage import UsageEvent
 
 # Where figures of a call, or of an attempt, stand: see QuotaRule.measure. The last one is what a
 # window takes that counts nothing then: no hold, or no use.
@@ -35,6 +36,7 @@ class Bundle:
         "_holds",
         "_mosts",
         "_uses",
+        "_uses_all",
         "good_until",
         "ids",
         "owner",
@@ -56,6 +58,7 @@ class Bundle:
         self._uses = [
             NOTHING if rule.unit == "concurrency" else rule.measure for rule in self.rules
         ]
+        self._uses_all = NOTHING not in self._uses
         self._divides = any(rule.share != 1 for rule in self.rules)
         self._has_zero = any(rule.limit == 0 for rule in self.rules)
         self._mosts = [rule.most for rule in self.rules]
@@ -92,11 +95,11 @@ class Bundle:
         places = (*figures, 0)
         return [places[place] for place in self._uses]
 
-    def amounts_held(
-        self, needs: Sequence[int], figures: tuple[int, int, int, int, int]
-    ) -> list[int]:
+    def amounts_held(self, needs: list[int], event: UsageEvent) -> list[int]:
         """Return what an attempt comes to of which nothing better is known than its holds."""
-        amounts = self.amounts(figures)
+        if self._uses_all and min(needs, default=0) > 0:
+            return needs
+        amounts = self.amounts(event.figures())
         return [
             need if need > 0 and place != NOTHING else amount
             for need, place, amount in zip(needs, self._uses, amounts, strict=True)

@@ -10,7 +10,7 @@ other, and the simulation runs on the model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -48,6 +48,9 @@ class Account:
 # `need` of an account; NOT_DRAWN where the window only counts.
 Claims = Sequence[tuple[Account, int]]
 
+# What finished attempts have used of their claims, by account.
+Used = dict[Account, int]
+
 
 def hold(claims: Claims) -> bool:
     """Take every claim, or none of them if one does not fit what is free."""
@@ -67,25 +70,26 @@ def release(claims: Claims) -> None:
             account.held -= need
 
 
-def use(claims: Claims, amounts: Sequence[int]) -> None:
-    """End claims of which `amounts` were used; the rest of each is free again.
+def use(claims: Claims, amounts: Sequence[int], used: Used) -> None:
+    """End claims of which `amounts` were used; the rest of each is free again. What was used is
+    added to `used`, for post().
 
     What exceeds a claim is overrun: it is recorded by the settlement and takes nothing from the
     account.
     """
     for (account, need), amount in zip(claims, amounts, strict=True):
         if need != NOT_DRAWN:
-            account.held -= need
-            account.pending += amount if amount < need else need
-
-
-def post(claims: Claims, amounts: Sequence[int]) -> None:
-    """The settlement of used claims is committed: the database has moved drawn to posted."""
-    for (account, need), amount in zip(claims, amounts, strict=True):
-        if need != NOT_DRAWN:
             within = amount if amount < need else need
-            account.pending -= within
-            account.amount -= within
+            account.held -= need
+            account.pending += within
+            used[account] = used.get(account, 0) + within
+
+
+def post(used: Mapping[Account, int]) -> None:
+    """The settlement of used claims is committed: the database has moved drawn to posted."""
+    for account, within in used.items():
+        account.pending -= within
+        account.amount -= within
 
 
 def spend(claims: Claims, amounts: Sequence[int]) -> None:

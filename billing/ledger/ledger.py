@@ -36,7 +36,6 @@ from billing.ledger.allowances import (
 from billing.ledger.bundles import Bundle
 from billing.ledger.database import AWAY, Database
 from billing.ledger.identity import Process
-from billing.ledger.settler import Finished
 from billing.ledger.spool import DONE, SEEN, VOID, SpoolFull
 from billing.ledger.standing import read_windows
 from billing.quotas import QuotaRule
@@ -171,13 +170,13 @@ class Ledger:
         amounts = _count(hold, event)
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
-        core.use(hold.claims, event.window_amounts)
+        batch = process.settler.open_batch()
+        core.use(hold.claims, event.window_amounts, batch.used)
         if hold.rates:
             self._use_rates(hold, amounts[hold.bundle.stored :])
-        now, over = time.monotonic(), event if _is_over(hold, event) else None
-        process.settler.add(
-            Finished(event.id, payload, hold.windows, hold.claims, event.window_amounts, now, over)
-        )
+        batch.add(event.id, payload, hold.windows)
+        if _is_over(hold, event):
+            batch.over.append(event)
 
     def when_recorded(self, hold: Hold, end: Callable[[], None]) -> None:
         """Have `end` called when all that is known of the attempt is in the spool."""
@@ -303,7 +302,7 @@ def _count(hold: Hold, event: UsageEvent) -> list[int]:
     Returns that for all windows, of rates too."""
     bundle = hold.bundle
     if event.usage_source is UsageSource.HELD:
-        amounts = bundle.amounts_held(hold.needs, event.figures())
+        amounts = bundle.amounts_held(hold.needs, event)
     else:
         amounts = bundle.amounts(event.figures())
     event.window_amounts = amounts[: bundle.stored] if hold.rates else amounts
@@ -314,8 +313,11 @@ def _is_over(hold: Hold, event: UsageEvent) -> bool:
     """Say whether an attempt came to more than the most that was thought possible."""
     if event.cost_ticks > event.held_ticks:
         return True
+    strict_tokens = hold.bundle.strict_tokens
+    if not strict_tokens:
+        return False
     needs, amounts = hold.needs, event.window_amounts
-    return any(0 <= needs[n] < amounts[n] for n in hold.bundle.strict_tokens)
+    return any(0 <= needs[n] < amounts[n] for n in strict_tokens)
 
 
 async def _see_off(process: Process, closing: asyncio.Event) -> None:

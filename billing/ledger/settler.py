@@ -11,13 +11,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import psycopg
 
 from billing.ledger import core, late, settlement
-from billing.ledger.allowances import Claim
 from billing.ledger.database import AWAY, Database
 from billing.ledger.spool import Spool
 from billing.suspensions import suspend_routes
@@ -33,23 +31,38 @@ LONGEST_PAUSE_SECONDS = 2.0
 LATE_SECONDS = 3.0
 
 
-class Finished(NamedTuple):
-    """A finished attempt: its id, its UsageEvent as JSON, the numbers of its windows, its claims
-    with what was used, and when it finished by the monotonic clock; `over` is the event once more
-    if it came to more than was held for it."""
+class Batch:
+    """Finished attempts that are settled together.
 
-    attempt: str
-    event: bytes
-    windows: Sequence[int]
-    claims: Sequence[Claim]
-    amounts: Sequence[int]
-    at: float
-    over: UsageEvent | None = None
+    `events` are their UsageEvents as JSON, `used` is what they took of their windows, `over` those
+    that came to more than was held for them, `since` when the first of them finished, by the
+    monotonic clock.
+    """
 
+    __slots__ = ("_windows", "attempts", "events", "over", "since", "used")
 
-def _distinct(batch: Sequence[Finished]) -> Iterable[Sequence[int]]:
-    """Return the windows of a batch; calls of one bundle share one list of them."""
-    return {id(finished.windows): finished.windows for finished in batch}.values()
+    def __init__(self) -> None:
+        self.attempts: list[str] = []
+        self.events: list[bytes] = []
+        self.used: core.Used = {}
+        self.over: list[UsageEvent] = []
+        self.since = time.monotonic()
+        # Calls of one bundle share one list.
+        self._windows: dict[int, Sequence[int]] = {}
+
+    def add(self, attempt: str, event: bytes, windows: Sequence[int]) -> None:
+        """Take an attempt in, with the numbers of its windows."""
+        self.attempts.append(attempt)
+        self.events.append(event)
+        self._windows[id(windows)] = windows
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.events) >= BATCH
+
+    def windows(self) -> list[int]:
+        """Return the numbers of all windows, ascending."""
+        return sorted({number for numbers in self._windows.values() for number in numbers})
 
 
 class Settler:
@@ -59,7 +72,8 @@ class Settler:
         self.database = database
         self._process = process
         self._spool = spool
-        self._queue: deque[Finished] = deque()
+        self._queue: deque[Batch] = deque()
+        self._open: Batch | None = None  # The last one of the queue, while it takes more.
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -68,29 +82,35 @@ class Settler:
 
     @property
     def depth(self) -> int:
-        return len(self._queue)
+        return sum(len(batch.events) for batch in self._queue)
 
     @property
     def lag_seconds(self) -> float:
         """Return how long the first in the queue has waited."""
-        return time.monotonic() - self._queue[0].at if self._queue else 0.0
+        return time.monotonic() - self._queue[0].since if self._queue else 0.0
 
     @property
     def is_late(self) -> bool:
         """Say whether settlement fails, or the database has not answered for a while."""
         return self.failing_since is not None or self.lag_seconds > LATE_SECONDS
 
-    def add(self, finished: Finished) -> None:
-        self._queue.append(finished)
-        self._idle.clear()
-        self._wake.set()
+    def open_batch(self) -> Batch:
+        """Return the batch that takes what finishes now."""
+        batch = self._open
+        if batch is None or batch.is_full:
+            batch = self._open = Batch()
+            self._queue.append(batch)
+            self._idle.clear()
+            self._wake.set()
+        return batch
 
     async def run(self) -> None:
-        """Settle for ever."""
+        """Settle for ever; what is full at once."""
         pause = GATHER_SECONDS
         while True:
             await self._wake.wait()
-            await asyncio.sleep(pause)
+            if self.failing_since is not None or not self._queue[0].is_full:
+                await asyncio.sleep(pause)
             if await self._settle_some():
                 pause = GATHER_SECONDS
             else:
@@ -105,7 +125,9 @@ class Settler:
 
     async def _settle_some(self) -> bool:
         """Settle the oldest batch; False where the database would not."""
-        batch = [self._queue[i] for i in range(min(len(self._queue), BATCH))]
+        batch = self._queue[0]
+        if batch is self._open:
+            self._open = None
         try:
             await self._settle(batch)
         except AWAY as error:
@@ -115,19 +137,15 @@ class Settler:
             self._fail(error)
             return False
         self.failing_since = None
-        for finished in batch:
-            self._queue.popleft()
-            core.post(finished.claims, finished.amounts)
-        self._spool.settled(finished.attempt for finished in batch)
+        self._queue.popleft()
+        core.post(batch.used)
+        self._spool.settled(batch.attempts)
         return True
 
-    async def _settle(self, batch: Sequence[Finished]) -> None:
-        events = [finished.event for finished in batch]
-        windows = sorted({number for numbers in _distinct(batch) for number in numbers})
-        process = self._process
-        over = [finished.over for finished in batch if finished.over is not None]
+    async def _settle(self, batch: Batch) -> None:
+        process, events, windows = self._process, batch.events, batch.windows()
         async with self.database.connection() as connection:
-            await suspend_routes(connection, over)
+            await suspend_routes(connection, batch.over)
             if not self.process_ended:
                 try:
                     await settlement.settle(

@@ -21,9 +21,10 @@ def test_what_is_not_used_of_a_hold_is_free_again() -> None:
     account = Account(window=1, amount=100)
     claims = [(account, 60)]
     core.hold(claims)
-    core.use(claims, [25])
+    used: core.Used = {}
+    core.use(claims, [25], used)
     assert account.free == 75
-    core.post(claims, [25])
+    core.post(used)
     assert (account.amount, account.free) == (75, 75)
 
 
@@ -31,8 +32,9 @@ def test_more_than_held_takes_nothing_further_from_the_account() -> None:
     account = Account(window=1, amount=100)
     claims = [(account, 60)]
     core.hold(claims)
-    core.use(claims, [1000])
-    core.post(claims, [1000])
+    used: core.Used = {}
+    core.use(claims, [1000], used)
+    core.post(used)
     assert (account.amount, account.free) == (40, 40)
 
 
@@ -40,8 +42,9 @@ def test_a_window_that_only_counts_is_never_short() -> None:
     account = Account(window=1)
     claims = [(account, NOT_DRAWN)]
     assert core.hold(claims)
-    core.use(claims, [50])
-    core.post(claims, [50])
+    used: core.Used = {}
+    core.use(claims, [50], used)
+    core.post(used)
     assert (account.amount, account.held, account.pending) == (0, 0, 0)
 
 

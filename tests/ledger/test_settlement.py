@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 import pytest
 
-from billing.ledger import late, settlement
+from billing.ledger import late, settlement, settler
 from billing.ledger.ledger import Ledger
 from billing.usage import UsageEvent
 from tests.ledger.making import (
@@ -103,6 +103,22 @@ async def test_a_row_that_cannot_be_stored_is_set_aside_and_its_neighbours_go_on
     await ledger.process.settler.drained()
     assert await one(aconn, "SELECT count(*) FROM usage_event") == 8
     assert await one(aconn, "SELECT count(*) FROM rejected_event") == 1
+
+
+async def test_every_batch_posts_what_its_attempts_used(
+    ledger: Ledger, aconn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settler, "BATCH", 3)
+    rules = [await make_rule(aconn, 1000, scope_id=n) for n in (1, 2)]
+    for n in range(20):
+        await spend(ledger, rules[n % 2], held=50, used=n)
+    assert ledger.process.settler.depth == 20
+    await ledger.process.settler.drained()
+    assert ledger.process.settler.depth == ledger.process.spool.unsettled == 0
+    for rule, used in zip(rules, (sum(range(0, 20, 2)), sum(range(1, 20, 2))), strict=True):
+        row = await window_of(aconn, rule)
+        (window,) = [w for w in ledger.process.allowances.all() if w.rule is rule]
+        assert (row.posted, row.drawn, window.pending) == (used, window.amount, 0)
 
 
 async def test_the_truth_about_a_captured_attempt_corrects_it_once(

@@ -174,8 +174,8 @@ def settle(world: World) -> bool:
             process.has_ended = process.settles_late = True
             return
         del process.queue[: len(batch)]
-        for attempt, fact in batch:
-            core.post(attempt.claims, fact.amounts)
+        for attempt, _ in batch:
+            core.post(attempt.used)
             process.spool.pop(attempt.number, None)
 
     def fail() -> None:

@@ -71,6 +71,6 @@ def finish(world: World) -> bool:
         if need != NOT_DRAWN:
             world.exposed[account.window] -= need - min(amount, need)
     process.spool[attempt.number] = fact
-    core.use(attempt.claims, amounts)
+    core.use(attempt.claims, amounts, attempt.used)
     process.queue.append((attempt, fact))
     return True

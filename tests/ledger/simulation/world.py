@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing.ledger import core
-from billing.ledger.core import NOT_DRAWN, Account
+from billing.ledger.core import NOT_DRAWN, Account, Used
 from tests.ledger.model import Fact, Model
 
 LEASE, TRUSTED, RENEW = 30.0, 25.0, 5.0
@@ -36,6 +36,7 @@ class Attempt:
     number: int
     claims: Claims
     state: str = "held"
+    used: Used = field(default_factory=dict)
 
     def fact(self, process: int, amounts: Iterable[int] | None = None) -> Fact:
         holds = tuple(need for _, need in self.claims)
