@@ -93,11 +93,11 @@ def bound_ticks(price: Price, *, input_tokens: int, output_tokens: int) -> int:
 
     Every tier that so many input tokens can reach is considered, as a dearer one may begin below.
     """
-    bound = max(
-        input_tokens * rates.dearest_input + output_tokens * rates.dearest_output
-        for rates in price.tiers
-        if rates.from_input_tokens <= input_tokens
-    )
+    bound = 0
+    for rates in price.tiers:
+        if rates.from_input_tokens <= input_tokens:
+            ticks = input_tokens * rates.dearest_input + output_tokens * rates.dearest_output
+            bound = max(bound, ticks)
     return min(bound, MAX_COST_TICKS)
 
 

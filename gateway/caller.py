@@ -85,8 +85,13 @@ class Caller:
 
     def token(self) -> str:
         """Return the key that was presented, '' for none. Two different ones are an error."""
+        values = self.header_values(b"authorization")
+        if len(values) == 1 and b"x-api-key" not in self._headers:
+            value = values[0]
+            if value.startswith(b"Bearer "):
+                return value[7:].strip().decode("latin-1")
         found = ""
-        for value in self.header_values(b"authorization"):
+        for value in values:
             scheme, _, token = value.partition(b" ")
             if scheme == b"Bearer" or scheme.lower() == b"bearer":
                 found = _agree(found, token)
@@ -128,7 +133,9 @@ class Caller:
 
         One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
         """
-        found = {}
+        found: dict[bytes, bytes] = {}
+        if names.isdisjoint(self._headers):
+            return found
         for name in self._headers.keys() & names:
             value = b", ".join(self._headers[name])
             if not value.isascii():

@@ -16,7 +16,7 @@ import msgspec
 from accounts.keyring import KeyRecord
 from billing.ledger.ledger import Hold, Leave, Ledger
 from billing.pricing import MAX_COST_TICKS, Price, bound_ticks, cost_ticks
-from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_id
+from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_attempt_id
 from gateway.bounds import Bound
 from gateway.lanes import Lane, LaneRoute
 from gateway.protocols.form import Metered, Request
@@ -91,7 +91,10 @@ class Call(msgspec.Struct):
     @property
     def held_ticks(self) -> int:
         """Return what is held for cost: the most that any of the routes may charge."""
-        return max([offer.ticks for offer in self.offers])
+        offers = self.offers
+        if len(offers) == 1:
+            return offers[0].ticks
+        return max([offer.ticks for offer in offers])
 
 
 class Attempt:
@@ -258,7 +261,7 @@ class Attempt:
 def describe(call: Call, offer: Offer) -> UsageEvent:
     """Return the event of an attempt of which nothing is heard yet: all of its bound is used."""
     event: UsageEvent = offer.way.event.__copy__()  # type: ignore[attr-defined]
-    event.id = new_id()
+    event.id = new_attempt_id(call.id)
     event.call_id = call.id
     event.uncached_input = offer.bound.input_tokens
     event.output = offer.bound.output_tokens

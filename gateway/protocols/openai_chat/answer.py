@@ -89,12 +89,16 @@ def read_usage(raw: Raw) -> Metered:
 def _count(said: _Usage) -> Counts:
     prompt = said.prompt_tokens_details or _NO_PROMPT_DETAILS
     completion = said.completion_tokens_details or _NO_COMPLETION_DETAILS
-    cached = (prompt.cached_tokens, said.prompt_cache_hit_tokens, said.cached_tokens)
+    cached = prompt.cached_tokens
+    if cached is None:
+        cached = said.prompt_cache_hit_tokens
+    if cached is None:
+        cached = said.cached_tokens
     return Counts(
         prompt=said.prompt_tokens,
         completion=said.completion_tokens,
         total=said.total_tokens,
-        cached=next((count for count in cached if count is not None), 0),
+        cached=cached or 0,
         cache_write_5m=prompt.cache_write_tokens or 0,
         audio_input=prompt.audio_tokens or 0,
         image_input=prompt.image_tokens or 0,
