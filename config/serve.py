@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from collections.abc import Sequence
 
 import uvicorn
@@ -25,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.conf import settings
 
+    signal.signal(signal.SIGTERM, _end_well)
     uvicorn.run(
         APPLICATIONS[what],
         host=settings.HOST,
@@ -43,6 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         timeout_keep_alive=75,
         backlog=4096,
     )
+
+
+def _end_well(*_: object) -> None:
+    """End with 0 where SIGTERM asked for it.
+
+    uvicorn keeps the signal until calls are finished and settled, and then sends it on. Unheeded
+    it would end the process with 143, which systemd and Kubernetes take for a failure.
+    """
+    sys.exit(0)
 
 
 if __name__ == "__main__":

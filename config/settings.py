@@ -249,6 +249,10 @@ LOGGING = {
     "loggers": {
         "aiohttp": {"level": "WARNING"},
         "asyncio": {"level": "WARNING"},
+        # Some work is due every two seconds: that it was sent, came and went well says nothing.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
     },
 }

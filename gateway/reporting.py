@@ -8,7 +8,6 @@ and nobody's call waits for it: when the database is away, what it had is droppe
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -131,11 +130,14 @@ class Reporter:
     async def _watch_redis(self) -> None:
         """Background work waits while Redis is away; calls do not."""
         while self._redis is not None:
-            is_away = True
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
+            why: Exception | None = None
+            try:
                 await self._redis.ping()
-                is_away = False
-            if is_away != self.redis_is_away:
-                log.warning("Redis is %s", "away" if is_away else "back")
-                self.redis_is_away = is_away
+            except (RedisError, OSError, TimeoutError) as error:
+                why = error
+            if why is not None and not self.redis_is_away:
+                log.warning("Redis is away: %r", why)
+            elif why is None and self.redis_is_away:
+                log.warning("Redis is back")
+            self.redis_is_away = why is not None
             await asyncio.sleep(REPORT_SECONDS)

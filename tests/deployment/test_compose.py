@@ -60,6 +60,18 @@ def test_whatever_runs_on_is_watched_and_started_again(services: dict[str, Any])
         assert services[name]["restart"] == "no"
 
 
+def test_logs_do_not_fill_the_disk(services: dict[str, Any]) -> None:
+    for name in (*PARTS, "postgres", "redis"):
+        assert services[name]["logging"]["options"].keys() == {"max-size", "max-file"}, name
+
+
+def test_other_containers_reach_redis_whatever_image_it_is(services: dict[str, Any]) -> None:
+    """A Valkey built without Docker's patch refused everybody: no password, not loopback."""
+    command = services["redis"]["command"]
+    assert command[command.index("--protected-mode") + 1] == "no"
+    assert "ports" not in services["redis"]
+
+
 def test_nothing_starts_before_the_migrations_are_done(services: dict[str, Any]) -> None:
     for name in PARTS:
         needed = services[name]["depends_on"]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.children import end_child, find_free_port, start_child
+from local.children import end_child, find_free_port, read_tail, start_child
 from local.provider import start_in_thread
 from tests.house.tracked import ROOT
 from tests.parts import GRACEFUL_END
@@ -98,6 +98,8 @@ def serve(place: Place) -> Iterator[int]:
         yield port
     finally:
         end_child(server, GRACEFUL_END)
+    # Whoever asked it to end is not told of a failure: systemd and Kubernetes read the exit code.
+    assert server.poll() == 0, read_tail(log)
 
 
 def until_ready(port: int) -> list[str]:
