@@ -16,7 +16,10 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from accounts.proxies import check_https
+
         register(check_triggers, Tags.database)
+        register(check_https, Tags.security, deploy=True)
 
 
 def check_triggers(*, databases: Sequence[str] | None, **_: Any) -> list[CheckMessage]:

@@ -174,8 +174,12 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 # and a redirect would go round in circles.
 SECURE_SSL_REDIRECT = IS_HTTPS and bool(TRUSTED_PROXIES)
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
-# Other names below the one in PUBLIC_URL, and the lists of browsers, are not ours to decide on.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SILENCED_SYSTEM_CHECKS = [
+    # Other names below the one in PUBLIC_URL, and the lists of browsers, are not ours to decide on.
+    *("security.W005", "security.W021"),
+    # accounts.W001 and W002 name the variables that these follow from.
+    *("security.W004", "security.W008", "security.W012", "security.W016"),
+]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

@@ -37,10 +37,22 @@ def test_the_check_for_deployment_is_clean() -> None:
     assert "no issues" in done.stdout
 
 
-def test_the_check_would_say_something_without_https() -> None:
-    done = check(PUBLIC_URL="http://ai.example.com")
+@pytest.mark.parametrize(
+    ("env", "check_id", "named"),
+    [
+        ({"PUBLIC_URL": "http://ai.example.com"}, "accounts.W001", "PUBLIC_URL is http"),
+        ({"PUBLIC_URL": "https://ai.example.com"}, "accounts.W002", "TRUSTED_PROXIES is empty"),
+    ],
+)
+def test_one_warning_names_the_variables_and_none_a_setting_that_follows_from_them(
+    env: dict[str, str], check_id: str, named: str
+) -> None:
+    done = check(**{"TRUSTED_PROXIES": "", **env})
     assert done.returncode == 1
-    assert "SESSION_COOKIE_SECURE" in done.stderr
+    assert check_id in done.stderr
+    assert named in done.stderr
+    assert "1 issue " in done.stderr
+    assert "SECURE_" not in done.stderr
 
 
 @pytest.mark.parametrize(
