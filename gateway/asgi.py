@@ -215,6 +215,9 @@ class Gateway:
 
 def find_endpoint(caller: Caller) -> Endpoint:
     """Return what answers the caller's path and method, or raise what says why nothing does."""
+    endpoint = ENDPOINTS.get(caller.path)
+    if endpoint is not None and endpoint.method == caller.method:
+        return endpoint
     path = ALIASES.get(caller.path, caller.path)
     if path.startswith("/v1/organization/"):
         return ORGANIZATION

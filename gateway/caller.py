@@ -125,7 +125,9 @@ class Caller:
 
     def tags(self) -> dict[str, str]:
         """Return the tags that this call is to carry: `x-tollgate-tags: team=blue, env=test`."""
-        sent = b",".join(self.header_values(TAGS))
+        if TAGS not in self._headers:
+            return {}
+        sent = b",".join(self._headers[TAGS])
         return read_tag_header(sent.decode("latin-1"), TAGS.decode()) if sent else {}
 
     def forwarded(self, names: frozenset[bytes]) -> dict[bytes, bytes]:
@@ -146,10 +148,10 @@ class Caller:
 
     async def read_body(self, limit_bytes: int) -> bytes:
         """Read the whole body. Raises TooLarge and EncodedBody without reading on, and HungUp."""
-        for length in self.header_values(b"content-length"):
+        for length in self._headers.get(b"content-length", ()):
             if int(length) > limit_bytes:
                 raise TooLarge(limit_bytes)
-        for coding in self.header_values(b"content-encoding"):
+        for coding in self._headers.get(b"content-encoding", ()):
             if coding.strip().lower() not in {b"", b"identity"}:
                 raise EncodedBody
         take = self._offered.get("take_body")

@@ -58,11 +58,8 @@ class StreamReader(Protocol):
     def close(self, error: UpstreamError | None = None) -> bytes: ...
 
 
-class Written(NamedTuple):
-    """A body for one route, and tools' own names by those that stand in it."""
-
-    body: bytes
-    names: Names
+# A body for one route, and tools' own names by those that stand in it.
+Written = tuple[bytes, Names]
 
 
 class Passage(Protocol):
@@ -133,7 +130,7 @@ class Passing(NamedTuple):
         return self.speech.write_headers(sent, context_window)
 
     def write_request(self, request: Request, **route: Any) -> Written:
-        return Written(self.write(request, **route), NO_NAMES)
+        return self.write(request, **route), NO_NAMES
 
     def read_answer(self, body: bytes) -> Answer:
         return self.speech.read_answer(body)
@@ -200,7 +197,7 @@ class Translating(NamedTuple):
         except RecursionError:
             message = "The request body is nested too deeply."
             raise BadRequest(message, code="invalid_json") from None
-        return Written(body, self.provider.long_names(conversation))
+        return body, self.provider.long_names(conversation)
 
     def read_answer(self, body: bytes) -> Answer:
         return self.provider.speech.read_answer(body)

@@ -7,7 +7,7 @@ takes it as bytes. A body that came with its head is there when the application 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -51,7 +51,7 @@ def respond(
     cycle.message_event.set()
     head = b"%b%b%bcontent-length: %d\r\n%b\r\n" % (
         STATUS_LINE[status],
-        b"".join([b"%b: %b\r\n" % pair for pair in cycle.default_headers]),
+        _write_default(cycle.default_headers),
         headers,
         len(body),
         b"" if cycle.keep_alive else b"connection: close\r\n",
@@ -60,3 +60,16 @@ def respond(
     when(transport.pay)
     cycle.on_response()
     return True
+
+
+_default: Sequence[tuple[bytes, bytes]] = ()
+_written = b""
+
+
+def _write_default(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the lines of the headers of every response: the server makes a new list of them once a
+    second, for the date."""
+    global _default, _written
+    if headers is not _default:
+        _default, _written = headers, b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return _written

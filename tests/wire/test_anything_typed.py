@@ -62,12 +62,12 @@ def find_faults(dialect: Dialect, body: bytes) -> list[str]:
         return [] if error.field or error.code else [error.message]
     for passage in dialect.passages.values():
         try:
-            written = passage.write_request(request, upstream_model="up", output_cap=50)
+            body, _ = passage.write_request(request, upstream_model="up", output_cap=50)
         except BadRequest as error:
             unnamed += [] if error.field else [error.message]
             continue
         if isinstance(passage, Translating):
-            check_written(passage.path, written.body)
+            check_written(passage.path, body)
     return unnamed
 
 
