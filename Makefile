@@ -29,7 +29,7 @@ run: $(run_stamp) ## Start everything on http://localhost:8000 (see docs/SETTING
 	@exec $(python) -m local
 
 test: lint ## Check style, types and imports, and run the tests that take seconds.
-	$(python) -m pytest -n $(WORKERS) -m "not slow" --ignore=tests/browser --ignore=tests/sdk
+	$(python) -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --ignore=tests/browser --ignore=tests/sdk
 
 lint: $(test_stamp) ## Check style, types and the direction of imports.
 	$(python) -m ruff check .

@@ -66,6 +66,11 @@ def make_reachable_folder() -> Path:
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a third of the time a test waits, for a server or a clock."""
+    return 1 + (os.cpu_count() or 1)
+
+
 def pytest_unconfigure() -> None:
     stop_servers()
 

@@ -26,7 +26,7 @@ IDENTITIES = "SELECT count(*), count(ended_at) FROM gateway_process"
 @pytest.mark.parametrize(
     ("seconds", "identities"),
     [
-        pytest.param(SHORT_SECONDS, (2, 0), id="for 7 s"),
+        pytest.param(SHORT_SECONDS, (2, 0), id="for 7 s", marks=pytest.mark.slow),
         pytest.param(LONG_SECONDS, (3, 1), id="for 60 s", marks=pytest.mark.slow),
     ],
 )

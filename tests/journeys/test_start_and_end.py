@@ -29,6 +29,7 @@ def started_again(run: Run) -> Iterator[float]:
     assert run.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_later_start_takes_less_than_five_seconds() -> None:
     """The best of three, and longer by as much as the machine has other work meanwhile."""
     with run_product() as run:
@@ -43,7 +44,9 @@ def test_a_later_start_takes_less_than_five_seconds() -> None:
         assert min(taken) < LATER_START_SECONDS * max(1.0, waiting)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_calls_under_way_are_answered_and_counted_when_it_is_asked_to_end(
     number: signal.Signals,
 ) -> None:

@@ -126,6 +126,7 @@ def test_an_end_while_it_starts_leaves_nothing_running(data_dir: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+@pytest.mark.slow
 def test_a_killed_supervisor_leaves_nothing_running_and_the_next_start_works(
     data_dir: Path,
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_killed_supervisor_leaves_nothing_running_and_the_next_start_works(
         assert again.get("/readyz") == 200
 
 
+@pytest.mark.slow
 def test_a_killed_web_server_and_database_come_back(data_dir: Path) -> None:
     with running(data_dir) as run:
         key = run.read_demo()["DEMO_KEY"]

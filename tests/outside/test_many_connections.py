@@ -147,6 +147,7 @@ async def test_idle_connections_keep_nobody_waiting(gateway: Gateway, keys: dict
     await hold_idle(gateway, keys["spender"], count_possible(400, each=2), to_the_end=False)
 
 
+@pytest.mark.slow
 async def test_stalled_streams_keep_nobody_waiting_and_settle(
     parts: Parts, gateway: Gateway, stalling: str
 ) -> None:
