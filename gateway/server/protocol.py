@@ -1,11 +1,11 @@
 """uvicorn's HTTP protocol with the limits it does not have: on heads, bodies, writes and time.
 
 Time is watched by one sweep a second over all connections, so a call costs no timer. Nothing of
-keys, models or money is known here. The application finds two things in the scope, under
+keys, models or money is known here. The application finds some things in the scope, under
 `scope["extensions"]["tollgate"]`. `on_disconnect`, called with a function, has that function called
 once, from the loop, if the caller's connection ends before the response is complete. There is one
 such function a request; None takes it back. `take_body` and `respond` do in one step what takes
-ASGI several (responding.py).
+ASGI several (responding.py). `abort` ends the connection as it is.
 """
 
 from __future__ import annotations
@@ -199,6 +199,7 @@ class GatewayProtocol(HttpToolsProtocol):
         cycle.transport = joining  # type: ignore[assignment]
         # Its task begins with the loop's next turn, and finds this in its scope.
         offered: dict[object, object] = {
+            "abort": self.transport.abort,
             "on_disconnect": self.on_disconnect,
             "respond": partial(respond, cycle, joining),
             "take_body": partial(take_body, cycle),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
+import socket
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import httpx2
+import pytest
 
-from gateway.pages import MAX_BODY_BYTES, PAGES_AT_ONCE
+from gateway.pages import MAX_BODY_BYTES, PAGES_AT_ONCE, UNREAD_BYTES
 from tests.faults.world import FIXED
 from tests.outside.raw import CHUNKED, CLOSE, post, say
 from tests.parts import Gateway, Parts
@@ -17,6 +22,8 @@ from tests.parts import Gateway, Parts
 PAGES = 400
 # The promise is that calls go on; what they wait for the interpreter is this machine's noise.
 CALL_SECONDS = 5.0
+# More than the system takes in on its own while nobody reads.
+LARGE_FILE = "/static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js.map"
 
 
 def count_connections(parts: Parts) -> int:
@@ -93,3 +100,53 @@ async def test_half_a_body_holds_no_turn(gateway: Gateway, parts: Parts) -> None
     for each in waiting:
         each.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_who_reads_slowly_keeps_no_page_from_the_others(gateway: Gateway) -> None:
+    """Twelve strangers who asked for a large file and did not read it had all threads of pages,
+    for as long as they liked."""
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(2 * PAGES_AT_ONCE):
+            await stack.enter_async_context(asking_without_reading(gateway, LARGE_FILE))
+        async with httpx2.AsyncClient(base_url=gateway.url, timeout=30) as client:
+            assert (await client.get("/admin/login/")).status_code == 200
+            whole = await client.get(LARGE_FILE)
+            assert len(whole.content) == int(whole.headers["content-length"]) > 3 * 10**6
+
+
+async def test_what_waits_to_be_read_is_bounded_and_the_slowest_go_first(gateway: Gateway) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(asking_without_reading(gateway, LARGE_FILE))
+        for _ in range(UNREAD_BYTES // (3 * 10**6)):
+            last = await stack.enter_async_context(asking_without_reading(gateway, LARGE_FILE))
+        # It got what lay in the buffers, and then the end.
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(read_whole(first), 30)
+        assert len(await asyncio.wait_for(read_whole(last), 30)) > 3 * 10**6
+        async with httpx2.AsyncClient(base_url=gateway.url, timeout=30) as client:
+            assert (await client.get("/admin/login/")).status_code == 200
+
+
+@contextlib.asynccontextmanager
+async def asking_without_reading(
+    gateway: Gateway, path: str
+) -> AsyncIterator[asyncio.StreamReader]:
+    """Ask for a page and take in as little of it as a system allows, until the reader is read."""
+    there = socket.socket()
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    there.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(there, ("127.0.0.1", gateway.port))
+    reader, writer = await asyncio.open_connection(sock=there, limit=1024)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: gateway.example\r\n\r\n".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 "), await reader.read()
+        yield reader
+    finally:
+        writer.transport.abort()
+
+
+async def read_whole(reader: asyncio.StreamReader) -> bytes:
+    """Return the body. Raises IncompleteReadError where the connection ends before it does."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    size = int(re.findall(rb"content-length: (\d+)", head)[0])
+    return await reader.readexactly(size)
