@@ -263,6 +263,7 @@ class Allowances:
         if rule.id in self.upcoming or window.ends_at >= END:
             return None
         upcoming = self.upcoming[rule.id] = _make_window(rule, window.ends_at, time_zone)
+        self.in_use.add(upcoming)
         return upcoming
 
     def _open(self, rule: QuotaRule, now: float, time_zone: str) -> Window:

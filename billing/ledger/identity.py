@@ -90,11 +90,12 @@ class Process:
         self.spool.close(remove=True)
 
     async def _end(self) -> None:
+        """End the row, also one whose lease ran out without anybody's having reaped it yet: whoever
+        reaps it after its spool is gone would capture all that it had drawn."""
         async with self.database.connection() as connection:
+            await processes.end_cleanly(connection, self.id, finished=self.finished)
             if self.has_ended:
                 await late.credit_captured(connection, process=self.id)
-            else:
-                await processes.end_cleanly(connection, self.id, finished=self.finished)
 
     async def _work(self) -> None:
         """Draw when somebody waits; every second give back, every few renew the lease."""
@@ -119,6 +120,7 @@ class Process:
                 log.warning("process %s cannot reach the database: %s", self.id, error)
                 self.database.drop()
                 next_look = now + 1.0
+        self.lease_ends = 0.0  # What it had drawn is not its own any more.
 
     async def _tend_rates(self) -> None:
         """Every second, whatever the database does: its calls at once go on being counted."""

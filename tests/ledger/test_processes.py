@@ -195,3 +195,44 @@ async def test_an_attempt_that_cannot_be_stored_does_not_keep_a_dead_process_ali
     assert await one(aconn, "SELECT count(*) FROM usage_event") == 4
     assert await one(aconn, "SELECT count(*) FROM rejected_event") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_process_whose_lease_ran_out_unnoticed_leaves_nothing_captured(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    await spend(ledger, rule, held=500, used=120)
+    await ledger.process.settler.drained()
+    before = ledger.process
+    await let_the_lease_run_out(aconn)
+    with pytest.raises(Unavailable):  # The database refuses the draw, and nobody has reaped it yet.
+        await hold(ledger, (rule, 700))
+
+    async def reborn() -> bool:
+        return ledger.process is not before and not before.spool.folder.exists()
+
+    await eventually(reborn, seconds=10)
+    await processes.reap_ended_processes(dsn, tmp_path)
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.drawn) == (120, 0)
+    assert await one(aconn, "SELECT count(*) FROM adjustment") == 0
+    await ledger.close(timeout_seconds=5)
+
+
+async def test_a_process_that_was_ended_holds_nothing_more_though_its_own_clock_grants_it(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    await spend(ledger, rule, held=500, used=120)
+    before = ledger.process
+    if ledger._tending:
+        ledger._tending.cancel()
+    await let_the_lease_run_out(aconn)
+    assert await processes.reap_ended_processes(dsn, tmp_path) == 1
+    await before._renew()
+    await before._tasks[-1]
+    with pytest.raises(Unavailable):
+        await hold(ledger, (rule, 100))
+    await ledger.close(timeout_seconds=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,3 +121,17 @@ async def test_a_truth_that_comes_after_the_month_has_closed_is_one_adjustment_o
     assert await one(aconn, "SELECT count(*) FROM adjustment WHERE window_id IS NOT NULL") == 1
     assert await one(aconn, "SELECT outcome || cost_ticks FROM usage_event") == "unknown100"
     assert (await in_django(check_ledger, django_connection)).differences == []
+
+
+async def test_what_was_drawn_ahead_goes_back_where_nobody_calls_after_the_edge(
+    ledgers: list[Ledger], month: QuotaRule, aconn: Connection
+) -> None:
+    process = ledgers[0].process
+    await hold_at(ledgers[0], month, EDGE - 1)
+    window = process.allowances.current[month.id]
+    window.ends_at_unix = time.time() + 1
+    await process.draws.draw_ahead()
+    drawn = "SELECT drawn FROM quota_window ORDER BY starts_at DESC LIMIT 1"
+    assert await one(aconn, drawn) == 100
+    await process.draws.give_back(everything=True)
+    assert await one(aconn, drawn) == 0
