@@ -143,9 +143,11 @@ def _settle_failure(caller: Caller, attempt: Attempt, error: UpstreamError) -> E
     """Settle an attempt whose answer never began; return what to raise. It may have been billed,
     so it stays at its hold, unless it was ended here because its caller left."""
     if not error.sent:
+        attempt.take_back()
+        if caller.is_gone:
+            return HungUp()
         provider = attempt.offer.route.provider
         log.warning("call %s at %s: %s", attempt.call.id, provider, error)
-        attempt.take_back()
         if isinstance(error, UpstreamWithheld):
             return _refuse_to_let_leave(attempt, error.reason)
         return UpstreamUnreachable()

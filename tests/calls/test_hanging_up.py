@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from gateway.circuits import FAILURES
 from local.provider import RunningProvider
 from tests.calls.books import Connection, check_books
 from tests.calls.serving import PATH, Served, in_django, until
@@ -108,6 +111,31 @@ async def test_who_leaves_before_the_first_byte_pays_for_the_input_and_a_token(
     event = await read_event(served, aconn)
     assert (event["outcome"], event["usage_source"]) == ("client_cancelled", "estimated")
     assert (event["cost_ticks"], event["output"]) == (OUTPUT_TICKS, 1)
+
+
+async def test_who_leaves_before_there_is_a_connection_says_nothing_about_the_route(
+    world: World, start: Start, aconn: Connection
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        port = deaf.getsockname()[1]
+
+        def prepare() -> None:
+            provider = world.add_provider("deaf", f"http://127.0.0.1:{port}/v1")
+            world.add_model("m", provider=provider)
+
+        await in_django(prepare)
+        served = await start()
+        ledger = served.process.ledger
+        with socket.create_connection(("127.0.0.1", port)):  # The only one that it has room for.
+            for _ in range(FAILURES):
+                call = asyncio.create_task(served.post(chat("m", stream=True, max_tokens=100)))
+                await until(lambda: ledger.process.open_holds)
+                call.cancel()
+                await asyncio.wait([call])
+                await until(lambda: not ledger.process.open_holds)
+        assert served.process.circuits.count_resting(now=time.monotonic()) == 0
+        await served.settled()
+        assert await one(aconn, "SELECT count(*) FROM usage_event") == 0
 
 
 async def test_an_answer_in_one_piece_is_read_to_its_end_without_its_caller(
