@@ -10,7 +10,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from gateway.credentials import check_secret
 from gateway.models import Model, Provider, Route
-from gateway.probing import MAX_NAME_LENGTH, probe
+from gateway.probing import MAX_NAME_LENGTH, TooManyProbes, probe
 from gateway.providers import set_credential
 from gateway.upstream import check_base_url
 
@@ -111,15 +111,22 @@ class ProviderAdmin(admin.ModelAdmin[Provider]):
         provider = get_object_or_404(Provider, pk=pk)
         asked = request.POST.get("upstream_model", "").strip()[:MAX_NAME_LENGTH]
         known = _upstream_models(pk)
+        found, status = None, 200
+        try:
+            found = probe(provider, asked) if asked else None
+        except TooManyProbes as error:
+            messages.error(request, str(error))
+            status = 429
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": f"Test of {provider}",
             "original": provider,
             "upstream_models": known,
-            "probe": probe(provider, asked) if asked else None,
+            "asked": asked or next(iter(known), ""),
+            "probe": found,
         }
-        return TemplateResponse(request, "operators/provider_test.html", context)
+        return TemplateResponse(request, "operators/provider_test.html", context, status=status)
 
 
 def _upstream_models(provider: str | int) -> list[str]:

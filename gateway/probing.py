@@ -8,8 +8,10 @@ that could be a key.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,11 +25,25 @@ from gateway.upstream import Target, Timeouts, Upstream, UpstreamError, check_ba
 TIMEOUTS = Timeouts(
     connect_seconds=5.0, first_byte_seconds=30.0, idle_seconds=15.0, total_seconds=45.0
 )
+# Each holds one of the few threads that pages are made in (pages.py) for as long as it takes.
+PROBES_AT_ONCE = 2
 MAX_ANSWER_BYTES = 256 * 2**10
 MAX_OUTPUT_TOKENS = 16
 MAX_SHOWN_LENGTH = 300
 MAX_NAME_LENGTH = 200  # Of a model, as the provider knows it.
 QUESTION = "Reply with the word OK."
+
+
+_places = threading.BoundedSemaphore(PROBES_AT_ONCE)
+
+
+class TooManyProbes(Exception):
+    """So many providers are being asked that pages would have to wait for another one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{PROBES_AT_ONCE} tests of providers are under way here. Try again when one has ended."
+        )
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +65,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 def probe(provider: Provider, upstream_model: str) -> Probe:
     """Ask a provider something short, where a route says that calls of the model go. Never raises
-    for what the provider is or does.
+    for what the provider is or does; raises TooManyProbes while others are asked.
 
     Blocks for as long as TIMEOUTS allow, and not in a thread whose event loop runs.
     """
@@ -62,7 +78,19 @@ def probe(provider: Provider, upstream_model: str) -> Probe:
     routes = provider.routes.filter(upstream_model=upstream_model, only_responses=True)
     is_openai = provider.protocol == Protocol.OPENAI
     way = _RESPONSES if is_openai and routes.exists() else _WAYS[provider.protocol]
-    return asyncio.run(_Asking(provider, way, credential, found).ask())
+    with take_place():
+        return asyncio.run(_Asking(provider, way, credential, found).ask())
+
+
+@contextmanager
+def take_place() -> Iterator[None]:
+    """Be one of the few that ask now. Raises TooManyProbes."""
+    if not _places.acquire(blocking=False):
+        raise TooManyProbes
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def _open_newest(provider: Provider) -> Secret:

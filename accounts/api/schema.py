@@ -39,7 +39,7 @@ ERROR = {
 }
 MEANINGS = {
     "4XX": "Not done: 400 what was sent, 401 who asks, 403 their role, 404 unseen or not there, "
-    "409 what is there already, 412 it has changed since.",
+    "409 what is there already, 412 it has changed since, 429 too much at once.",
     "5XX": "Not done: 503 says that trying again later can help.",
 }
 

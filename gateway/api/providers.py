@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import Prefetch
 from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import serializers
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +16,7 @@ from accounts.api.fields import Fields, Flag, Query, SlugText, Text
 from accounts.api.paging import answer_page, page_of
 from accounts.api.views import View, find
 from gateway.models import CapField, Credential, Protocol, Provider
-from gateway.probing import MAX_NAME_LENGTH, Probe, probe
+from gateway.probing import MAX_NAME_LENGTH, Probe, TooManyProbes, probe
 from gateway.providers import change_provider, make_provider, remove_provider, set_credential
 
 
@@ -87,6 +88,12 @@ class ProbeOut(serializers.Serializer[Any]):
 
     def get_works(self, probe: Probe) -> bool:
         return not probe.trouble
+
+
+class TooManyTests(APIException):
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "too_many_tests"
+    wait = 5
 
 
 class ProviderQuery(Query):
@@ -171,10 +178,14 @@ class AskProvider(OneProvider):
     @extend_schema(request=Question, responses=ProbeOut)
     def post(self, request: Request, provider: str) -> Response:
         """Make one small real call to it. It is counted for no organization; the provider may bill
-        its few tokens."""
+        its few tokens. Two are made at a time; another is told to wait (429)."""
         self.enter_platform()
         asked = self.read(Question)["upstream_model"]
-        return Response(ProbeOut(probe(self.find(provider), asked)).data)
+        try:
+            found = probe(self.find(provider), asked)
+        except TooManyProbes as error:
+            raise TooManyTests(str(error)) from None
+        return Response(ProbeOut(found).data)
 
 
 def with_credentials(providers: Any) -> Any:

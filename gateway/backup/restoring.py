@@ -142,11 +142,15 @@ def _run(*statements: str) -> None:
 
 
 def _write_secrets(path: Path, secrets: Mapping[str, str]) -> None:
+    """Write a new file. One that says the same already is of an earlier try, which was refused."""
     if not secrets:
         raise BackupError("The backup holds no secrets.")
+    text = "".join(f"{name}={value}\n" for name, value in secrets.items())
     try:
+        if path.exists() and path.read_bytes() == text.encode():
+            return
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror}.") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(f"{name}={value}\n" for name, value in secrets.items())
+        file.write(text)

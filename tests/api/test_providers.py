@@ -1,6 +1,7 @@
 """/providers: made by operators, with a credential that goes in and never comes out."""
 
 import ipaddress
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from accounts.models import AuditEvent, Organization
 from gateway.credentials import open_sealed
 from gateway.models import Credential, Model, Provider
+from gateway.probing import PROBES_AT_ONCE, take_place
 from gateway.routes import make_model, make_route
 from local.provider import start_in_thread
 from tests.api.asking import Api
@@ -127,6 +129,16 @@ def test_a_provider_is_tried_by_one_small_real_call(operators: Api, settings: An
     gone = operators.post("providers/there/test", {"upstream_model": "gpt-4o"}).body
     assert (gone["works"], gone["status"]) == (False, None)
     assert CANARY not in str((works, fails, gone))
+
+
+def test_who_tests_while_others_do_is_told_to_wait(operators: Api, provider: Provider) -> None:
+    with ExitStack() as stack:
+        for _ in range(PROBES_AT_ONCE):
+            stack.enter_context(take_place())
+        told = operators.post("providers/openai/test", {"upstream_model": "gpt-4o"})
+    assert (told.status, told.error["code"]) == (429, "too_many_tests")
+    assert "Try again" in told.error["message"]
+    assert told.headers["retry-after"] == "5"
 
 
 def test_a_provider_without_a_credential_is_not_called(operators: Api, provider: Provider) -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.urls import reverse
 from accounts.models import AuditEvent, User
 from gateway.credentials import open_sealed
 from gateway.models import Credential, Model, Provider, Route
+from gateway.probing import PROBES_AT_ONCE, take_place
 from local.provider import RunningProvider, start_in_thread
 from tests.gateway.catalogs import add_model, add_provider, add_route
 
@@ -170,6 +172,15 @@ def test_a_provider_is_tested_by_a_real_call(
     assert "secret of openai" not in text
 
 
+def test_a_provider_to_which_no_route_leads_is_tested_too(operator: Client) -> None:
+    """The page looked for the first of its models: 500."""
+    provider = add_provider("openai", base_url="http://127.0.0.1:9/v1")
+    answer = operator.post(address_of_test(provider), {"upstream_model": ""})
+    assert "Nothing was asked yet" in answer.content.decode()
+    answer = operator.post(address_of_test(provider), {"upstream_model": "gpt-4o"})
+    assert "It does not work" in answer.content.decode()
+
+
 def test_a_provider_is_tested_by_operators_only_and_by_post(
     client: Client, charlie: User, demo: RunningProvider
 ) -> None:
@@ -183,6 +194,16 @@ def test_a_provider_is_tested_by_operators_only_and_by_post(
     client.force_login(User.objects.create_superuser("operator@example.org", "password"))
     assert client.get(address_of_test(provider)).status_code == 405
     assert demo.received()["requests"] == []
+
+
+def test_who_tests_while_others_do_is_told_so(operator: Client) -> None:
+    provider = add_provider("openai", base_url="https://api.openai.com/v1")
+    with ExitStack() as stack:
+        for _ in range(PROBES_AT_ONCE):
+            stack.enter_context(take_place())
+        told = operator.post(address_of_test(provider), {"upstream_model": "gpt-4o"})
+    assert told.status_code == 429
+    assert "tests of providers are under way" in told.content.decode()
 
 
 def address_of_test(provider: Provider) -> str:

@@ -74,6 +74,11 @@ def test_a_backup_is_restored_with_all_that_was_there(places: tuple[Place, Place
     assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
     lines = secrets_file.read_text().splitlines()
     assert dict(line.split("=", 1) for line in lines) == before.secrets
+    # The file of a try that was refused stood in the way of the next one.
+    assert "holds" in after.manage(*arguments).stderr
+    secrets_file.write_text("KEY_PEPPERS=1:of-something-else\n")
+    assert "restored.env cannot be written: File exists" in after.manage(*arguments).stderr
+
     after.secrets = before.secrets
     _prove_that_it_works(after)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from django.conf import settings
 
 from gateway.credentials import seal
 from gateway.models import Credential, Model, Provider
-from gateway.probing import probe
+from gateway.probing import PROBES_AT_ONCE, TooManyProbes, probe, take_place
 from local.children import find_free_port
 from local.provider import RunningProvider, start_in_thread
 
@@ -124,3 +125,19 @@ def test_a_credential_that_no_key_opens_is_told_as_such(demo: RunningProvider) -
     Credential.objects.update(sealed=b"sealed with a key that is lost")
     assert "no key in CREDENTIAL_KEYS opens it" in probe(provider, "gpt-4o").trouble
     assert settings.CREDENTIAL_KEYS[0] not in probe(provider, "gpt-4o").trouble
+
+
+def test_a_few_are_asked_at_a_time_and_each_gives_up_its_place(demo: RunningProvider) -> None:
+    """Six operators who tested a provider that does not answer had all threads of pages."""
+    provider = make_provider(f"{demo.url}/v1")
+    nowhere = f"http://127.0.0.1:{find_free_port()}/v1"
+    for _ in range(PROBES_AT_ONCE + 1):
+        provider.base_url = nowhere
+        assert probe(provider, "gpt-4o").trouble
+    provider.base_url = f"{demo.url}/v1"
+    with ExitStack() as stack:
+        for _ in range(PROBES_AT_ONCE):
+            stack.enter_context(take_place())
+        with pytest.raises(TooManyProbes):
+            probe(provider, "gpt-4o")
+    assert probe(provider, "gpt-4o").trouble == ""
