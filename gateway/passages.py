@@ -21,6 +21,7 @@ from gateway.protocols.conversation import (
 )
 from gateway.protocols.form import Answer, Metered, Request
 from gateway.protocols.stream import EventStream
+from gateway.protocols.surrogates import mend
 from gateway.protocols.translation import TranslatedStream
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -133,7 +134,7 @@ class Passing(NamedTuple):
         return self.write(request, **route), NO_NAMES
 
     def read_answer(self, body: bytes) -> Answer:
-        return self.speech.read_answer(body)
+        return self.speech.read_answer(mend(body))
 
     def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
         return body
@@ -200,11 +201,11 @@ class Translating(NamedTuple):
         return body, self.provider.long_names(conversation)
 
     def read_answer(self, body: bytes) -> Answer:
-        return self.provider.speech.read_answer(body)
+        return self.provider.speech.read_answer(mend(body))
 
     def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
         try:
-            reply = self.provider.read_reply(body, names=names, call_id=head.call_id)
+            reply = self.provider.read_reply(mend(body), names=names, call_id=head.call_id)
             return self.caller.write_reply(reply, head, answer.metered.usage)
         except RecursionError:
             raise Untranslatable("the answer is nested too deeply") from None

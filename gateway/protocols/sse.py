@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from gateway.protocols.surrogates import mend
+
 # An event ends with an empty line; whatever the mix, that is LF, perhaps CR, LF.
 _END = re.compile(rb"\n\r?\n")
 _LONGEST_END = 3
@@ -36,11 +38,11 @@ class EventSplitter:
 
 
 def read_data(event: bytes) -> bytes | None:
-    """Return the event's data, its lines joined by LF; None where it has none (a comment)."""
+    """Return the event's data to be read, its lines joined by LF; None for none (a comment)."""
     if event.startswith(b"data: ") and event.find(b"\n", 6, -_LONGEST_END) < 0:
-        return event[6:].rstrip(b"\r\n")
+        return mend(event[6:].rstrip(b"\r\n"))
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line[:5] == b"data:"]
-    return b"\n".join(lines) if lines else None
+    return mend(b"\n".join(lines)) if lines else None
 
 
 def is_comment(event: bytes) -> bool:

@@ -56,6 +56,14 @@ def test_words_become_one_block_of_text() -> None:
     }
 
 
+def test_a_call_that_never_gets_an_id_or_arguments_is_told_at_the_end() -> None:
+    message = tell(call(0, "", name="ping"))
+    (block,) = message["content"]
+    assert (block["type"], block["name"], block["input"]) == ("tool_use", "ping", {})
+    assert block["id"]
+    assert message["stop_reason"] == "tool_use"
+
+
 def test_thoughts_words_and_calls_become_blocks_in_their_order() -> None:
     message = tell(
         say(reasoning_content="Hm"),

@@ -107,6 +107,9 @@ class ChatEventReader:
             for at, call in enumerate(delta.tool_calls or ()):
                 yield from self._read_call(at if call.index is None else call.index, call)
         if choice.finish_reason:
+            for begun in self._calls.values():
+                if begun.name and begun.number < 0:  # Neither an id nor arguments ever came.
+                    yield from self._begin(begun)
             yield Finished(read_stop(choice.finish_reason, has_called=self._count > 0))
 
     def _read_call(self, index: int, sent: _ToolCall) -> Iterator[Event]:

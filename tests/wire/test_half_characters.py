@@ -1,0 +1,59 @@
+"""Servers that count in UTF-16 cut characters in two. The answer is whole all the same."""
+
+import json
+
+import pytest
+
+from gateway.dialects import CHAT_COMPLETIONS, MESSAGES, OPENAI
+from gateway.protocols.surrogates import mend
+from tests.wire import translating
+from tests.wire.making import DONE, event, finish, make_stream, relay, usage_chunk
+
+HALVES = ["smile \\ud83d", "\\uDE00 on"]
+CHUNKS = [
+    b'data: {"id":"c1","choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % half.encode()
+    for half in HALVES
+]
+END = event(finish()) + event(usage_chunk()) + DONE
+ANSWER = (
+    b'{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"a \\ud83d"},'
+    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (rb'"\ud83d\ude00"', rb'"\ud83d\ude00"'),
+        (rb'"\ud83d"', rb'"\ufffd"'),
+        (rb'"\uDE00 \uD83Dx"', rb'"\ufffd \ufffdx"'),
+        (rb'"\ud83d\ud83d\ude00"', rb'"\ufffd\ud83d\ude00"'),
+        (rb'"\\ud83d"', rb'"\\ud83d"'),
+        (rb'"\\\ud83d\n"', rb'"\\\ufffd\n"'),
+    ],
+)
+def test_only_half_characters_are_mended(sent: bytes, read: bytes) -> None:
+    assert mend(sent) == read
+
+
+def test_a_stream_passes_with_the_halves_that_were_sent() -> None:
+    stream = make_stream(wants_usage=True)
+    assert relay(stream, *CHUNKS, END) == b"".join(CHUNKS) + END
+    assert stream.is_complete
+
+
+def test_a_translated_stream_goes_on_after_a_half() -> None:
+    message = translating.read_message(relay(translating.to_messages(), *CHUNKS, END))
+    assert message["content"] == [{"type": "text", "text": "smile \ufffd\ufffd on"}]
+
+
+def test_a_whole_answer_is_one_whether_it_passes_or_is_told() -> None:
+    passing, telling = CHAT_COMPLETIONS.passages[OPENAI], MESSAGES.passages[OPENAI]
+    for passage in (passing, telling):
+        answer = passage.read_answer(ANSWER)
+        assert answer.is_answer
+        assert answer.metered.usage is not None
+    head = translating.head(translating.CHAT_REQUEST)
+    assert passing.tell(ANSWER, passing.read_answer(ANSWER), head, {}) == ANSWER
+    told = telling.tell(ANSWER, telling.read_answer(ANSWER), head, {})
+    assert json.loads(told)["content"] == [{"type": "text", "text": "a \ufffd"}]
