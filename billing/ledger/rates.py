@@ -61,6 +61,8 @@ class Rates:
         self.is_away = False
         self._refreshed_at = 0.0
         self._extra: dict[Window, int] = {}
+        # What is said of calls at once is a total, so two sayings must not pass each other.
+        self._turn = asyncio.Lock()
         self.processes = 1
         self.rounds = 0
 
@@ -72,6 +74,12 @@ class Rates:
         Returns by waiter the position that refused it, or None. Every waiter's windows belong to
         one organization.
         """
+        async with self._turn:
+            return await self._draw(windows, waiters)
+
+    async def _draw(
+        self, windows: Sequence[Window], waiters: Sequence[Sequence[Want]]
+    ) -> list[int | None]:
         refused: list[int | None] = [None] * len(waiters)
         parts = list(_by_organization(windows, waiters))
         answers = await self._run(
@@ -89,8 +97,15 @@ class Rates:
     async def tend(self, in_use: Iterable[Window], idle: Iterable[Window]) -> None:
         """Give back what is free of the `idle`, tell what was used beyond holds, and every few
         seconds say again how many calls run: all in one round trip. To be called every second."""
+        wanted_by = {window: window.waiting for window in idle}
         if self.is_away:
             await self._look_for_it()
+        async with self._turn:
+            # What somebody has begun to wait for meanwhile stays here.
+            idle = [window for window, waiting in wanted_by.items() if window.waiting <= waiting]
+            await self._tend(in_use, idle)
+
+    async def _tend(self, in_use: Iterable[Window], idle: Iterable[Window]) -> None:
         returned = {window: -window.free for window in idle if window.free > 0}
         for window, change in returned.items():
             core.credit(window, window.granted + change)
@@ -109,7 +124,8 @@ class Rates:
     async def standing(self, windows: Sequence[Window]) -> list[Standing]:
         """Return how windows stand now; without Redis, as far as this process knows."""
         if windows:
-            await self._tell(dict.fromkeys(windows, 0))
+            async with self._turn:
+                await self._tell(dict.fromkeys(windows, 0))
         return [window.standing() for window in windows]
 
     def note_extra(self, window: Window, amount: int) -> None:

@@ -18,7 +18,7 @@ from billing.ledger.allowances import Spent
 from billing.ledger.bundles import Bundle
 from billing.ledger.core import NOT_DRAWN
 from billing.ledger.ledger import Ledger
-from billing.ledger.rates import connect, key_of
+from billing.ledger.rates import TELL, connect, key_of
 from billing.quotas import QuotaRule
 from tests.ledger.making import answer, hold, make_rule, sent_event, start_ledger
 
@@ -82,6 +82,54 @@ async def test_calls_at_once_are_freed_when_they_end(ledger: Ledger, aconn: Conn
     ledger.send(first, event)
     ledger.finish(first, answer(event, 0))
     await hold(ledger, (rule, 1))
+
+
+async def test_a_look_at_calls_at_once_never_hides_one_that_begins_meanwhile(
+    ledger: Ledger, dsn: str, tmp_path: Path, aconn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = await rate(aconn, 2, unit="concurrency", window="none")
+    await hold(ledger, (rule, 1))
+    rates = ledger.process.rates
+    evaluate, is_asked, may_go_on = rates._evaluate, asyncio.Event(), asyncio.Event()
+
+    async def evaluate_late(script: str, calls: Any) -> list[Any]:
+        if script == TELL:
+            is_asked.set()
+            await may_go_on.wait()
+        return await evaluate(script, calls)
+
+    monkeypatch.setattr(rates, "_evaluate", evaluate_late)
+    looking = asyncio.create_task(ledger.standing([rule], now=time.time(), time_zone="UTC"))
+    await is_asked.wait()
+    beginning = asyncio.create_task(hold(ledger, (rule, 1)))
+    await asyncio.wait([beginning], timeout=0.02)
+    may_go_on.set()
+    await asyncio.gather(looking, beginning)
+
+    other = await start_ledger(dsn, tmp_path)
+    with pytest.raises(Spent):
+        await hold(other, (rule, 1))
+    await other.close(timeout_seconds=5)
+
+
+async def test_what_was_drawn_for_a_call_is_not_given_back_before_it_has_its_money(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    """The one of two rounds with Redis that waits for the other knows too little of who waits."""
+    rule = await rate(aconn, 2, unit="concurrency", window="none")
+    claim = await hold(ledger, (rule, 1))
+    ledger.forget(claim)
+    ((window, _),) = claim.rates
+    rates = ledger.process.rates
+    async with rates._turn:
+        tending = asyncio.create_task(rates.tend([], [window]))
+        await asyncio.sleep(0)
+        window.waiting += 1
+    await tending
+    assert window.free == 1
+    window.waiting -= 1
+    await rates.tend([], [window])
+    assert window.free == 0
 
 
 async def test_calls_at_once_of_a_dead_process_stop_counting(
