@@ -18,7 +18,7 @@ from gateway.caller import Caller, HungUp
 from gateway.calls import Attempt, Offer
 from gateway.circuits import is_the_routes_fault
 from gateway.errors import GatewayError, LedgerAway, SpoolFull, UpstreamFailed, UpstreamUnreachable
-from gateway.holding import hold_for
+from gateway.holding import call_headers, hold_for
 from gateway.passages import Pairs
 from gateway.process import GatewayProcess
 from gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamTimeout, UpstreamWithheld
@@ -39,9 +39,12 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
     """
     failure: Exception | None = None
     offers = attempt.call.offers
-    for at, offer in enumerate(offers):
-        if not attempt.hold.is_open and not await _hold_again(process, attempt, offers[at:]):
-            break
+    while offers:
+        if not attempt.hold.is_open:
+            if not await _hold_again(process, caller, attempt, offers):
+                break
+            offers = attempt.call.offers  # Made anew where only a shorter answer fits.
+        offer, offers = offers[0], offers[1:]
         attempt.turn_to(offer)
         answer = _open(process, caller, attempt)
         if caller.is_gone:
@@ -104,7 +107,9 @@ def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Upstream
     return answer
 
 
-async def _hold_again(process: GatewayProcess, attempt: Attempt, offers: Sequence[Offer]) -> bool:
+async def _hold_again(
+    process: GatewayProcess, caller: Caller, attempt: Attempt, offers: Sequence[Offer]
+) -> bool:
     """Hold for another attempt along what is left of the routes; False where it does not fit."""
     call = attempt.call
     call.offers = offers
@@ -113,6 +118,7 @@ async def _hold_again(process: GatewayProcess, attempt: Attempt, offers: Sequenc
     except GatewayError as error:
         log.info("call %s is not tried again: %s", call.id, error.code)
         return False
+    caller.told = call_headers(call, attempt.hold)
     return True
 
 

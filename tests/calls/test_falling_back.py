@@ -99,6 +99,21 @@ async def test_a_try_whose_further_hold_does_not_fit_is_not_made(
     assert provider.received()["total"] == 1
 
 
+async def test_a_try_that_only_fits_with_a_shorter_answer_is_sent_with_that_cap(
+    world: World, start: Start, aconn: Connection, provider: RunningProvider
+) -> None:
+    await in_django(add_routes, world, "demo-html-502", "demo-fixed-100")
+    quota = await in_django(world.add_quota, CENT + CENT // 2, clamp=True)
+    served = await start()
+    answer = await served.post(chat("twice"))
+    assert answer.status_code == 200
+    assert answer.json()["usage"]["completion_tokens"] == 50
+    assert answer.headers["x-tollgate-output-cap"] == "50"
+    await check_books(served, aconn, provider)
+    window = await window_of(aconn, quota.pk)
+    assert (window["posted"], window["overrun"]) == (CENT + CENT // 2, 0)
+
+
 async def test_a_caller_is_told_of_the_failure_and_not_of_the_route_that_is_away(
     world: World, start: Start, provider: RunningProvider
 ) -> None:
