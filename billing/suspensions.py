@@ -18,6 +18,7 @@ from django.utils import timezone
 from psycopg import AsyncConnection
 
 from accounts.errors import InvalidField
+from billing.event_rows import event_rows_sql
 from billing.models import RouteSuspension
 from billing.usage import UsageEvent
 
@@ -29,10 +30,10 @@ log = logging.getLogger(__name__)
 LONGEST_NOTE = 200
 
 # One attempt suspends its route at most once, and not if the fact is known: a replay is no news.
-_SUSPEND = """
+_SUSPEND = f"""
 INSERT INTO route_suspension (model, provider, upstream_model, event_id, held_ticks, cost_ticks)
 SELECT i.model, i.provider, i.upstream_model, i.id, i.held_ticks, i.cost_ticks
-FROM json_populate_record(NULL::usage_event, %s::json) AS i
+FROM {event_rows_sql("json_build_array(%s::json)")} AS i
 WHERE (
     (i.price_version IS NOT NULL AND i.cost_ticks > i.held_ticks)
     OR EXISTS (
@@ -46,7 +47,7 @@ AND NOT EXISTS (SELECT 1 FROM usage_event e WHERE e.id = i.id AND e.outcome <> '
 AND NOT EXISTS (SELECT 1 FROM adjustment a WHERE a.event_id = i.id AND a.reason = 'late')
 ON CONFLICT DO NOTHING
 RETURNING model, provider, held_ticks, cost_ticks
-"""
+"""  # noqa: S608 - the pieces are constants.
 
 
 def is_over(event: UsageEvent) -> bool:

@@ -97,8 +97,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 _UNITS = ("cost", "input_tokens", "output_tokens", "total_tokens", "requests")
 
 
-class UsageEvent(msgspec.Struct, kw_only=True):
-    """One attempt, as the table usage_event keeps it.
+class UsageEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One attempt, as the table usage_event keeps it. Its JSON leaves out what has its default.
 
     `id` is the attempt's UUIDv7 and decides the day it belongs to. `cost_ticks` and `held_ticks`
     are 10^-10 USD. `windows`, `window_amounts` and `window_holds` run in parallel: the windows it
@@ -112,36 +112,36 @@ class UsageEvent(msgspec.Struct, kw_only=True):
     organization: int
     project: int
     key: int
-    member: int | None
+    member: int | None = None
     model: str
     provider: str
     upstream_model: str
-    upstream_id: str
+    upstream_id: str = ""
     protocol: str
     endpoint: str
     outcome: Outcome
-    http_status: int | None
-    uncached_input: int
-    cache_read: int
-    cache_write_5m: int
-    cache_write_1h: int
-    audio_input: int
-    image_input: int
-    output: int
-    reasoning: int
-    audio_output: int
-    cost_ticks: int
-    price_version: int | None
+    http_status: int | None = None
+    uncached_input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    image_input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_output: int = 0
+    cost_ticks: int = 0
+    price_version: int | None = None
     usage_source: UsageSource
-    held_ticks: int
-    first_byte_ms: int | None
-    total_ms: int
-    tags: dict[str, str]
+    held_ticks: int = 0
+    first_byte_ms: int | None = None
+    total_ms: int = 0
+    tags: dict[str, str] = {}
     process: str
-    process_seq: int
-    windows: list[int]
-    window_amounts: list[int]
-    window_holds: list[int]
+    process_seq: int = 0
+    windows: list[int] = []
+    window_amounts: list[int] = []
+    window_holds: list[int] = []
 
     def figures(self) -> tuple[int, int, int, int, int]:
         """Return what this attempt comes to: ticks, input, output and total tokens, and itself."""

@@ -87,9 +87,6 @@ class Passage(Protocol):
 
     def read_answer(self, body: bytes) -> Answer: ...
 
-    def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
-        """Return the answer as the caller reads it. Raises Untranslatable."""
-
     def open_stream(self, head: Head, names: Names, **options: Any) -> StreamReader: ...
 
 
@@ -135,9 +132,6 @@ class Passing(NamedTuple):
 
     def read_answer(self, body: bytes) -> Answer:
         return self.speech.read_answer(mend(body))
-
-    def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
-        return body
 
     def open_stream(self, head: Head, names: Names, **options: Any) -> StreamReader:
         assert self.speech.stream is not None, "this endpoint does not stream"
@@ -204,6 +198,7 @@ class Translating(NamedTuple):
         return self.provider.speech.read_answer(mend(body))
 
     def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
+        """Return the answer as the caller reads it. Raises Untranslatable."""
         try:
             reply = self.provider.read_reply(mend(body), names=names, call_id=head.call_id)
             return self.caller.write_reply(reply, head, answer.metered.usage)

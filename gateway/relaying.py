@@ -20,6 +20,7 @@ from gateway.beside import LARGE_BYTES, beside
 from gateway.caller import Caller, Headers
 from gateway.calls import Attempt
 from gateway.errors import UpstreamFailed
+from gateway.passages import Translating
 from gateway.protocols.conversation import Head, Untranslatable
 from gateway.protocols.form import Answer, Metered
 from gateway.sending import settle_broken
@@ -60,11 +61,9 @@ async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer)
     if not read.is_answer:
         raise _settle_nonsense(attempt)
     report_fault(attempt, read.metered)
-    tell = partial(passage.tell, body, read, write_head(attempt), attempt.offer.names)
-    try:
-        told = tell() if len(body) < LARGE_BYTES else await beside(tell)
-    except Untranslatable as error:
-        raise _settle_nonsense(attempt, read, str(error)) from None
+    told = body
+    if isinstance(passage, Translating):
+        told = await _tell(passage, body, read, attempt)
     attempt.finish(Outcome.ANSWERED, metered=read.metered, upstream_id=read.upstream_id)
     if caller.keep is not None:
         await caller.keep(told)
@@ -72,6 +71,15 @@ async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer)
     if not caller.respond_when(attempt.when_recorded, 200, headers, told):
         attempt.record()
         await caller.respond(200, headers, told)
+
+
+async def _tell(passage: Translating, body: bytes, read: Answer, attempt: Attempt) -> bytes:
+    """Return the answer in the caller's dialect."""
+    tell = partial(passage.tell, body, read, write_head(attempt), attempt.offer.names)
+    try:
+        return tell() if len(body) < LARGE_BYTES else await beside(tell)
+    except Untranslatable as error:
+        raise _settle_nonsense(attempt, read, str(error)) from None
 
 
 def write_head(attempt: Attempt) -> Head:

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from billing import rollups
+from billing.event_rows import event_rows_sql
 from billing.ledger.core import NOT_DRAWN
 from billing.ledger.settlement import (
     INSERT_EVENTS,
@@ -98,7 +99,7 @@ async def credit_captured(connection: AsyncConnection[Any], *, process: str) -> 
 # How long an attempt took, and its number, are not compared.
 _UNCOMPARED = "'{first_byte_ms, total_ms, process_seq}'::text[]"
 _NEWS = f"""
-SELECT i.id::text FROM json_populate_recordset(NULL::usage_event, %s::json) AS i
+SELECT i.id::text FROM {event_rows_sql("%s::json")} AS i
 LEFT JOIN usage_event e ON e.id = i.id
 WHERE to_jsonb(e) - {_UNCOMPARED} IS DISTINCT FROM to_jsonb(i) - {_UNCOMPARED}
 """  # noqa: S608 - the pieces are constants.

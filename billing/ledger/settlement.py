@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
 from billing import rollups
+from billing.event_rows import event_rows_sql
 from billing.partitions import bounds_of
 from billing.usage import UsageEvent
 
@@ -30,9 +31,9 @@ class ProcessEnded(Exception):
     """The process was ended by another one; its attempts settle by the late path."""
 
 
-INSERT_EVENTS = """
+INSERT_EVENTS = f"""
 WITH incoming AS MATERIALIZED (
-    SELECT * FROM json_populate_recordset(NULL::usage_event, %(events)s::json)
+    SELECT * FROM {event_rows_sql("%(events)s::json")}
     WHERE %(late)s OR EXISTS (
         SELECT 1 FROM gateway_process WHERE id = %(process)s AND ended_at IS NULL
     )
@@ -40,7 +41,7 @@ WITH incoming AS MATERIALIZED (
 inserted AS (
     INSERT INTO usage_event SELECT * FROM incoming ON CONFLICT (id) DO NOTHING RETURNING *
 )
-"""
+"""  # noqa: S608 - the pieces are constants.
 
 # A hold of -1 marks a window that counts without being drawn from.
 _SETTLE = f"""{INSERT_EVENTS},

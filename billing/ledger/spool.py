@@ -67,8 +67,8 @@ class _Segment:
 
 
 # Two of each a call: plain tuples, which cost a fifth of named ones.
-# A record that is not written yet: attempt, kind, payload, and as it will stand in the file.
-_Line = tuple[str, bytes, bytes, bytes]
+# A record that is not written yet: attempt, kind, payload.
+_Line = tuple[str, bytes, bytes]
 # A record that is: where, kind, payload.
 _Record = tuple[_Segment, bytes, bytes]
 
@@ -182,7 +182,7 @@ class Spool:
 
     def _add(self, kind: bytes, attempt: str, payload: bytes) -> None:
         lines = self._lines
-        lines.append((attempt, kind, payload, _write_line(kind, payload)))
+        lines.append((attempt, kind, payload))
         if self._soon is None:
             self.flush()
         elif len(lines) == 1:
@@ -198,15 +198,19 @@ class Spool:
             log.error("the spool %s is full: %s", self.folder, error)
             self._full = True
         for line in lines:
-            _, kind, _, _ = line
-            if kind != SENT:
+            if line[1] != SENT:
                 with contextlib.suppress(OSError):
                     self._append([line])
 
     def _append(self, lines: list[_Line]) -> None:
         """Write lines, all or none of them. Raises OSError."""
         segment = self._segment
-        data = b"".join([data for _, _, _, data in lines])
+        data = b"".join(
+            [
+                b"%08x %b %b\n" % (crc32(payload, kind[0]), kind, payload)
+                for _, kind, payload in lines
+            ]
+        )
         written = os.write(self._fd, data)
         if written != len(data):
             # The disk filled up in the middle. Take the torn part back, so that the next line does
@@ -216,7 +220,7 @@ class Spool:
         segment.size += written
         self._dirty = True
         latest = self._latest
-        for attempt, kind, payload, _ in lines:
+        for attempt, kind, payload in lines:
             if kind == VOID:
                 self._forget(attempt)
                 continue
@@ -254,7 +258,7 @@ class Spool:
     def _carry_forward(self, oldest: _Segment) -> None:
         """Write again what is still open in the oldest segment, so that it can go."""
         lines = [
-            (attempt, kind, payload, _write_line(kind, payload))
+            (attempt, kind, payload)
             for attempt, (segment, kind, payload) in self._latest.items()
             if segment is oldest
         ]
@@ -282,10 +286,6 @@ class Spool:
     def _is_nearly_full(self) -> bool:
         disk = os.statvfs(self.folder)
         return disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES or self.size_bytes > self.max_bytes
-
-
-def _write_line(kind: bytes, payload: bytes) -> bytes:
-    return b"%08x %b %b\n" % (crc32(payload, kind[0]), kind, payload)
 
 
 def is_abandoned(folder: Path) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from django.db import connection
 
 from billing import rollups
+from billing.event_rows import event_rows_sql
 from billing.usage import Outcome, UsageEvent, UsageSource
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -71,7 +72,7 @@ def store(events: Sequence[UsageEvent]) -> int:
 
 STORE = f"""
 WITH inserted AS (
-    INSERT INTO usage_event SELECT * FROM json_populate_recordset(NULL::usage_event, %s::json)
+    INSERT INTO usage_event SELECT * FROM {event_rows_sql("%s::json")}
     ON CONFLICT (id) DO NOTHING RETURNING *
 ),
 deltas AS ({rollups.insert_deltas_sql("inserted")}),

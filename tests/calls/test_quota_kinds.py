@@ -221,10 +221,10 @@ async def test_cost_a_minute_is_counted_in_the_database(
 async def test_so_many_calls_run_at_once_and_no_more(
     world: World, start: Start, provider: RunningProvider
 ) -> None:
-    await in_django(world.add_model, "demo-chunks-30-10")
+    await in_django(world.add_model, "demo-chunks-100-10")
     await in_django(world.add_quota, 2, unit="concurrency", window="none")
     served = await start()
-    slow = chat("demo-chunks-30-10", max_tokens=30)
+    slow = chat("demo-chunks-100-10", max_tokens=100)
     running = [asyncio.create_task(served.post(slow)) for _ in range(2)]
     await until(lambda: provider.received()["total"] == 2)
     refused = await served.post(FIXED)
