@@ -133,8 +133,13 @@ def _declare_model(
     model: Mapping[str, Any], vendor: Mapping[str, Any], *, is_real: bool
 ) -> dict[str, Any]:
     provider = vendor["name"] if is_real else f"demo-{vendor['protocol']}"
+    declared = dict(model)
+    options = declared.pop("route", {})
+    if not is_real:  # The demo provider counts no more than it is sent, and keeps to its caps.
+        options = {}
+        declared.pop("overhead_tokens", None)
     return {
-        **model,
-        "routes": [{"provider": provider, "model": model["name"]}],
+        **declared,
+        "routes": [{"provider": provider, "model": model["name"], **options}],
         "price": {**model["price"], "effective": PRICES_SINCE},
     }

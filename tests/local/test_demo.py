@@ -42,6 +42,22 @@ def test_a_real_key_brings_its_provider_and_never_stands_in_the_declaration(
     assert "sk-real" not in str(declaration)
 
 
+def test_what_real_providers_count_beyond_the_request_is_declared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Strict quotas hold what is declared: less would be overshot by every call with a tool."""
+    demo = {model["name"]: model for model in compose_declaration(PROVIDER)["models"]}
+    assert "overhead_tokens" not in demo["grok-4"]
+    for name in REAL_KEYS:
+        monkeypatch.setenv(name, "real")
+    real = {model["name"]: model for model in compose_declaration(PROVIDER)["models"]}
+    assert real["claude-3-5-sonnet-latest"]["overhead_tokens"] >= 530
+    for name in ("grok-4", "grok-4-latest"):
+        assert real[name]["overhead_tokens"] >= 686
+        assert real[name]["routes"][0]["cap_bounds_reasoning"] is False
+        assert set(demo[name]["routes"][0]) == {"provider", "model"}
+
+
 def test_secrets_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     made = folder.read_secrets()
