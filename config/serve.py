@@ -11,8 +11,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from gateway.server import GatewayProtocol
 
@@ -26,26 +29,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     what = parser.parse_args(arguments).what
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.conf import settings
+    from django.utils.log import configure_logging
 
+    # Of several processes the first only watches the others, and sets nothing up but this.
+    configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
     signal.signal(signal.SIGTERM, _end_well)
-    uvicorn.run(
-        APPLICATIONS[what],
-        host=settings.HOST,
-        port=settings.PORT,
-        workers=settings.GATEWAY_WORKERS,
-        loop="uvloop",
-        http=GatewayProtocol,
-        ws="none",
-        lifespan="on",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=75,
-        backlog=4096,
-    )
+    options: dict[str, Any] = {
+        "host": settings.HOST,
+        "port": settings.PORT,
+        "workers": settings.GATEWAY_WORKERS,
+        "loop": "uvloop",
+        "http": GatewayProtocol,
+        "ws": "none",
+        "lifespan": "on",
+        "interface": "asgi3",
+        "log_config": None,
+        "access_log": False,
+        "proxy_headers": False,
+        "server_header": False,
+        "date_header": True,
+        "timeout_keep_alive": 75,
+        "backlog": 4096,
+    }
+    if settings.GATEWAY_WORKERS == 1:
+        uvicorn.run(APPLICATIONS[what], **options)
+    else:
+        _run_several(uvicorn.Config(APPLICATIONS[what], **options))
+
+
+def _run_several(config: uvicorn.Config) -> None:
+    """Serve with several processes. Where they cannot start it is a failure, as with one."""
+    several = Multiprocess(config, [config.bind_socket()])
+    several.run()
+    if STARTUP_FAILURE in [process.exitcode for process in several.processes]:
+        sys.exit(STARTUP_FAILURE)
 
 
 def _end_well(*_: object) -> None:

@@ -48,12 +48,18 @@ def test_a_server_on_an_older_schema_serves_until_it_is_migrated(tmp_path: Path)
         assert place.manage("check_ledger").returncode == 0
 
 
-def test_a_server_without_any_tables_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_without_any_tables_says_what_to_do(tmp_path: Path, workers: int) -> None:
+    """With several processes it ended with 0, after a line that was no JSON."""
     with make_place("bare", tmp_path) as place:
         ended = subprocess.run(
             [sys.executable, "-m", "config.serve"],
             cwd=ROOT,
-            env={**place.env, "PORT": str(find_free_port())},
+            env={
+                **place.env,
+                **{"PORT": str(find_free_port()), "GATEWAY_WORKERS": str(workers)},
+                "LOG_FORMAT": "json",
+            },
             capture_output=True,
             text=True,
             timeout=START_SECONDS,
@@ -61,6 +67,7 @@ def test_a_server_without_any_tables_says_what_to_do(tmp_path: Path) -> None:
         )
         assert ended.returncode != 0
         assert "The database has no tables: run `manage.py migrate` first." in ended.stderr
+        assert all(json.loads(line)["message"] for line in ended.stderr.splitlines())
 
 
 def declare(place: Place, provider_url: str) -> str:
