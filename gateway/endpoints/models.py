@@ -94,9 +94,9 @@ def _is_offered(model: ModelRecord) -> bool:
 def describe(model: ModelRecord) -> dict[str, object]:
     """Return a model as OpenAI, xAI (the first four) and Anthropic (the others) know it.
 
-    Anthropic's clients from 2.12 on require `lifecycle`; what can be called is active.
+    Anthropic's clients from 2.12 on require `lifecycle`: what has a last day is deprecated.
     """
-    return {
+    described: dict[str, object] = {
         "id": model.name,
         "object": "model",
         "created": model.made_at,
@@ -104,8 +104,11 @@ def describe(model: ModelRecord) -> dict[str, object]:
         "type": "model",
         "display_name": model.name,
         "created_at": write_time(model.made_at),
-        "lifecycle": "active",
+        "lifecycle": "active" if model.retires_at is None else "deprecated",
     }
+    if model.retires_at is not None:
+        described["retires_at"] = write_time(model.retires_at)
+    return described
 
 
 def write_time(unix_seconds: float) -> str:

@@ -116,6 +116,15 @@ def test_a_model_has_the_shape_of_every_vendor(catalog: Catalog) -> None:
     assert ModelInfo.model_validate(answer).created_at == made_at.replace(microsecond=0)
 
 
+def test_a_model_that_has_a_last_day_is_deprecated_and_says_which(
+    catalog: Catalog, dsn: str
+) -> None:
+    last = datetime(2999, 12, 31, tzinfo=UTC)
+    Model.objects.filter(name="gpt-4o").update(retires_at=last)
+    answer = ModelInfo.model_validate_json(endpoints.show_model(KEY, load(dsn), "gpt-4o"))
+    assert (answer.lifecycle, answer.retires_at) == ("deprecated", last)
+
+
 @pytest.mark.parametrize("name", ["gpt-5", "", "unreachable", "gpt-4o/../claude"])
 def test_a_model_that_does_not_exist_is_not_found(name: str, catalog: Catalog) -> None:
     with pytest.raises(ModelNotFound):
