@@ -21,6 +21,10 @@ LACKED_LOOK_SECONDS = 0.1
 # Others are told at most so often that a window is lacking.
 ASK_SECONDS = 0.25
 
+# PostgreSQL takes 8,000 bytes at a time. What is not said now is asked for once more, or waits for
+# SPENT_SECONDS.
+MOST_NUMBERS = 300
+
 
 class Recalls:
     """What one process was told and what it has told."""
@@ -71,12 +75,14 @@ class Recalls:
         """Return what to say about lacking these, unless all of it was said just now."""
         now = time.monotonic()
         self._told_at = {n: at for n, at in self._told_at.items() if now - at < ASK_SECONDS}
-        numbers = {window.window for window in windows} - self._told_at.keys()
+        lacking = {window.window for window in windows} - self._told_at.keys()
+        numbers = set(sorted(lacking)[:MOST_NUMBERS])
         self._told_at.update(dict.fromkeys(numbers, now))
         return self._say("lacks", numbers) if numbers else None
 
     def freed(self, windows: Iterable[Window]) -> str:
-        return self._say("freed", {window.window for window in windows})
+        numbers = sorted({window.window for window in windows})
+        return self._say("freed", set(numbers[:MOST_NUMBERS]))
 
     def note_spent(self, window: Window, until: float) -> None:
         """Refuse from memory until then, or until somebody gives something back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,22 @@ async def test_what_lies_idle_elsewhere_is_given_back_to_a_call_that_lacks_it(
     rule = await make_rule(aconn, 100)
     await lay_idle(ledgers[0], rule, 100)
     assert await tried(ledgers[1], rule, 60) is not None
+
+
+async def test_however_many_windows_are_lacking_others_can_be_told(
+    ledgers: list[Ledger], aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, 1000)
+    await hold(ledgers[0], (rule, 10))
+    process = ledgers[0].process
+    window = process.allowances.current[rule.id]
+    many = [dataclasses.replace(window, window=2**62 + number) for number in range(2000)]
+    recalls = process.draws.recalls
+    first, second, freed = recalls.lacks(many), recalls.lacks(many), recalls.freed(many)
+    for said in (first, second, freed):
+        assert said is not None
+        await process.draws._say(said)
+    assert first != second
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
