@@ -170,6 +170,7 @@ async def _end(
     connection: AsyncConnection[Any], process: str, *, events: list[bytes], spool_is_known: bool
 ) -> None:
     """End a locked process: charge what it sent, then return or capture the rest."""
+    events = await settlement.leave_out_unreadable(connection, events)
     events = await settlement.leave_out_dropped(connection, events)
     sent = [decode_event(event) for event in events]
     await suspend_routes(connection, sent)
@@ -205,6 +206,7 @@ async def _replay(connection: AsyncConnection[Any], folder: Path) -> None:
     What the process or its reaper settled before is not settled again.
     """
     found = await asyncio.to_thread(read_spool, folder)
-    await late.settle_late(connection, process=folder.name, events=found.payloads)
+    events = await settlement.leave_out_unreadable(connection, found.payloads)
+    await late.settle_late(connection, process=folder.name, events=events)
     await late.credit_captured(connection, process=folder.name)
     shutil.rmtree(folder, ignore_errors=True)

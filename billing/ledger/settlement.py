@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 
 from billing import rollups
 from billing.event_rows import event_rows_sql
+from billing.ledger.spooled import id_of
 from billing.partitions import bounds_of
 from billing.usage import UsageEvent
 
@@ -119,13 +120,29 @@ async def _settle_batch(
 
 async def set_aside(connection: AsyncConnection[Any], event: bytes, error: str) -> None:
     """Keep an event that the database refuses, whole, where a person can look at it."""
-    attempt = decode_event(event).id
+    attempt = id_of(event)
     log.error("usage event %s cannot be stored and was set aside: %s", attempt, error)
     await connection.execute(
         "INSERT INTO rejected_event (event_id, payload, error) VALUES (%s, %s, %s)"
         " ON CONFLICT (event_id) DO NOTHING",
         [attempt, event.decode(), error],
     )
+
+
+async def leave_out_unreadable(
+    connection: AsyncConnection[Any], events: Sequence[bytes]
+) -> list[bytes]:
+    """Return the events that this release can read. The others, which a later one has left in a
+    spool, are set aside: no process could start beside them."""
+    kept = []
+    for event in events:
+        try:
+            decode_event(event)
+        except msgspec.ValidationError as error:
+            await set_aside(connection, event, str(error))
+        else:
+            kept.append(event)
+    return kept
 
 
 async def leave_out_dropped(

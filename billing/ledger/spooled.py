@@ -33,7 +33,7 @@ def read_spool(folder: Path) -> Recovered:
     """
     found = Recovered()
     for kind, payload in _lines(folder, found):
-        attempt = _id_of(payload)
+        attempt = id_of(payload)
         if kind == VOID:
             found.last.pop(attempt, None)
         elif kind == DONE:
@@ -67,5 +67,6 @@ class _Identified(msgspec.Struct):
 _decode_id = msgspec.json.Decoder(_Identified).decode
 
 
-def _id_of(payload: bytes) -> str:
+def id_of(payload: bytes) -> str:
+    """Return the attempt of a record, whichever release wrote it."""
     return _decode_id(payload).id

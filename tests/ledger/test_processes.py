@@ -12,6 +12,7 @@ import pytest
 from billing.ledger import processes
 from billing.ledger.allowances import Unavailable
 from billing.ledger.ledger import Ledger
+from billing.usage import new_id
 from tests.ledger.making import (
     answer,
     eventually,
@@ -236,3 +237,22 @@ async def test_a_process_that_was_ended_holds_nothing_more_though_its_own_clock_
     with pytest.raises(Unavailable):
         await hold(ledger, (rule, 100))
     await ledger.close(timeout_seconds=5)
+
+
+async def test_a_record_that_this_release_cannot_read_is_set_aside_and_holds_up_no_start(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    """One of a later release, after a way back, lacks or has what this one does not know of."""
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    ledger.send(await hold(ledger, (rule, 200)), sent_event(200))
+    strange = new_id()
+    ledger.process.spool.sent(strange, b'{"id":"%b","cost":7}' % strange.encode())
+    ledger.process.spool.flush()
+    kill(ledger)
+    heir = await start_ledger(dsn, tmp_path)
+    assert (await window_of(aconn, rule)).posted == 200
+    kept = "SELECT payload FROM rejected_event WHERE event_id = %s"
+    assert strange in await one(aconn, kept, strange)
+    assert [folder.name for folder in tmp_path.iterdir()] == [heir.process.id]
+    await heir.close(timeout_seconds=5)
