@@ -17,3 +17,15 @@ def test_every_link_leads_somewhere() -> None:
     ]
     assert pages
     assert broken == []
+
+
+def test_every_decision_that_is_named_is_written_down() -> None:
+    named = {
+        number
+        for suffix in (".py", ".md", ".yml")
+        for path in tracked_files(suffix)
+        for number in re.findall(r"decisions/(\d{4})", path.read_text())
+    }
+    written = {path.name[:4] for path in tracked_files(".md") if path.parent.name == "decisions"}
+    assert named
+    assert named <= written
