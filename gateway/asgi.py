@@ -238,7 +238,8 @@ async def refuse(caller: Caller, error: GatewayError) -> None:
         return
     headers = errors.error_headers(error, caller.call_id)
     has_version = bool(caller.header_values(b"anthropic-version"))
-    write = errors.openai_body
     if is_anthropic(caller.path, has_version=has_version):
-        write = errors.anthropic_body
-    await caller.respond(error.status, headers, write(error, caller.call_id))
+        status = error.anthropic_status or error.status
+        await caller.respond(status, headers, errors.anthropic_body(error, caller.call_id))
+    else:
+        await caller.respond(error.status, headers, errors.openai_body(error, caller.call_id))

@@ -109,7 +109,9 @@ def read_stream_error(
     """Map an error that came inside a 200: its status is gone, so only its sentence is read."""
     told = _Told.read(payload, credential)
     message = None if told.is_our_fault else told.speak(upstream_model, model)
-    return UpstreamFailed(message, detail=told.detail)
+    failed = UpstreamFailed(message, detail=told.detail)
+    failed.anthropic_status = 529 if told.type == "overloaded_error" else None
+    return failed
 
 
 def _choose(status: int, told: _Told, upstream_model: str, model: str) -> UpstreamError:
@@ -128,7 +130,9 @@ def _choose(status: int, told: _Told, upstream_model: str, model: str) -> Upstre
     if 400 <= status < 500:
         return UpstreamRefused()
     # Overloaded is 529 at Anthropic only; elsewhere it is said with 503.
-    return UpstreamFailed(status={500: 500, 503: 503, 529: 503}.get(status))
+    failed = UpstreamFailed(status={500: 500, 503: 503, 529: 503}.get(status))
+    failed.anthropic_status = 529 if status == 529 else None
+    return failed
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:

@@ -54,7 +54,7 @@ def openai_error(error: GatewayError, call_id: str) -> dict[str, object]:
 
 def anthropic_body(error: GatewayError, call_id: str) -> bytes:
     """`{"type": "error", "error": {type, message}, "request_id"}`, on one line."""
-    kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+    kind = _ANTHROPIC_TYPES.get(error.anthropic_status or error.status, "api_error")
     fields = {"type": kind, "message": _write_message(error, call_id)}
     return _encode({"type": "error", "error": fields | _write_quota(error), "request_id": call_id})
 

@@ -45,6 +45,8 @@ class GatewayError(Exception):
     should_retry: bool | None = None
     # Support needs the call's id most where the caller cannot fix it alone.
     names_call = False
+    # What Anthropic's callers are told in place of `status`, where they know another one.
+    anthropic_status: int | None = None
     # OpenAI's `error.type`, where the status does not decide it.
     openai_type: str | None = None
 

@@ -18,6 +18,7 @@ import yaml
 from gateway.asgi import ENDPOINTS
 from gateway.errors.limits import ANTHROPIC, OPENAI
 from gateway.errors.listing import list_kinds
+from gateway.errors.upstream import UpstreamError
 from gateway.paths import is_anthropic
 
 Document = dict[str, Any]
@@ -121,6 +122,8 @@ def _list_errors(path: str, *, is_call: bool) -> dict[int, list[str]]:
         is_met = kind.status not in _OF_PATHS if is_call else kind.status in statuses
         if is_met and (is_office or kind.code not in _OF_MANAGEMENT):
             found[kind.status].append(kind.code)
+    if is_call and _is_messages(path):  # A provider that is overloaded, as Anthropic says it.
+        found[529] = [UpstreamError.code]
     return found
 
 
@@ -130,7 +133,7 @@ def _describe_error(path: str, status: int, codes: list[str]) -> Document:
         shapes = [_refer("schemas", "OpenAIError"), _refer("schemas", "AnthropicError")]
     headers = list(_IDENTITY)
     headers += ["www-authenticate"] if status == 401 else []
-    headers += _OF_WAITING if status in {409, 429, 502, 503, 504} else []
+    headers += _OF_WAITING if status in {409, 429, 502, 503, 504, 529} else []
     return {
         "description": "Codes: " + ", ".join(f"`{code}`" for code in codes) + ".",
         "headers": _refer_headers(headers),

@@ -174,3 +174,12 @@ def test_the_text_seen_is_never_counted_too_low(words: list[str]) -> None:
     stream = make_stream()
     relay(stream, start(), *map(text, words))
     assert stream.output_bytes >= sum(len(word.encode()) for word in words)
+
+
+def test_a_provider_that_is_overloaded_in_the_middle_is_told_as_such() -> None:
+    said = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    stream = make_stream()
+    stream.feed(b"event: error\ndata: " + json.dumps(said).encode() + b"\n\n")
+    event, _, data = stream.ending.partition(b"\ndata: ")
+    assert event == b"event: error"
+    assert json.loads(data)["error"]["type"] == "overloaded_error"
