@@ -173,9 +173,13 @@ class Spool:
                 self._make_room()
 
     def close(self, *, remove: bool) -> None:
-        """Let go of the folder; remove it when everything in it is settled."""
+        """Let go of the folder; remove it when everything in it is settled. Nothing is written
+        after that: the numbers of its descriptors may be somebody else's by then."""
+        if self._fd < 0:
+            return
         self.flush()
-        os.close(self._fd)
+        fd, self._fd, self._full = self._fd, -1, True
+        os.close(fd)
         if remove and not self._latest:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
@@ -195,7 +199,7 @@ class Spool:
             self._append(lines)
             return
         except OSError as error:
-            log.error("the spool %s is full: %s", self.folder, error)
+            log.error("the spool %s takes nothing more: %s", self.folder, error)
             self._full = True
         for line in lines:
             if line[1] != SENT:

@@ -68,6 +68,19 @@ def test_closing_removes_the_folder_only_when_all_is_settled(tmp_path: Path) -> 
     assert not empty.folder.exists()
 
 
+def test_a_record_after_the_end_goes_nowhere(spool: Spool, tmp_path: Path) -> None:
+    """It went to whatever had been opened under the same number meanwhile."""
+    spool.close(remove=False)
+    others = [(tmp_path / str(n)).open("w+") for n in range(10)]
+    spool.note(DONE, "a", record("a"))
+    spool.close(remove=True)
+    with pytest.raises(SpoolFull):
+        spool.sent("b", record("b"))
+    for other in others:
+        with other:
+            assert other.read() == ""
+
+
 def test_settled_segments_go_away(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spools, "SEGMENT_BYTES", 500)
     for n in range(100):
