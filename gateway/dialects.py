@@ -109,6 +109,7 @@ _RESPONSES_PROVIDERS = ProvidersSide(
     reader=openai_responses.ResponsesEventReader,
     long_names=long_names,
     headers=(),
+    least_cap=openai_responses.LEAST_CAP,
 )
 _MESSAGES_PROVIDERS = ProvidersSide(
     speech=_MESSAGES,

@@ -51,7 +51,7 @@ def make_offer(call: Call, way: LaneRoute) -> Offer:
     request, model, lane = call.request, call.model, call.lane
     if way.price is None and lane.needs_price:
         raise PriceUnknown
-    cap = call.cap or bounds.output_cap(request, model)
+    cap = max(call.cap or bounds.output_cap(request, model), way.passage.least_cap)
     route = way.route
     body, names = way.passage.write_request(
         request, upstream_model=route.upstream_model, output_cap=cap, cap_field=route.cap_field
@@ -154,12 +154,13 @@ def _largest_cap(offers: Sequence[Offer], room: Room) -> int:
 def _largest_cap_on(offer: Offer, room: Room) -> int | None:
     unit, most = room.rule.unit, room.amount * room.rule.share
     if unit == "cost" and offer.price is not None:
-        return bounds.largest_cap_that_fits(offer.bound, price=offer.price, limit_ticks=most)
-    if unit == "total_tokens":
-        most -= offer.bound.input_tokens
-    elif unit != "output_tokens":
+        cap = bounds.largest_cap_that_fits(offer.bound, price=offer.price, limit_ticks=most)
+    elif unit in {"total_tokens", "output_tokens"}:
+        most -= offer.bound.input_tokens if unit == "total_tokens" else 0
+        cap = bounds.largest_cap_within(offer.bound, most)
+    else:
         return None
-    return bounds.largest_cap_within(offer.bound, most)
+    return None if cap is None or cap < offer.way.passage.least_cap else cap
 
 
 def call_headers(call: Call, hold: Hold) -> Headers:

@@ -65,10 +65,13 @@ Written = tuple[bytes, Names]
 
 class Passage(Protocol):
     """`path` is below the provider's base URL, `forwards` what of a caller's headers goes on,
-    `queries` what of the query of its address, as `name=value`."""
+    `queries` what of the query of its address, as `name=value`, `least_cap` the smallest output cap
+    that is written."""
 
     @property
     def path(self) -> str: ...
+    @property
+    def least_cap(self) -> int: ...
     @property
     def is_translated(self) -> bool: ...
     @property
@@ -103,11 +106,12 @@ class Speech(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """Both sides speak the same: the answer's bytes are the provider's."""
+    """Both sides speak the same: the answer's bytes are the provider's, and caps the caller's."""
 
     speech: Speech
     write: Callable[..., bytes]
     is_translated: bool = False
+    least_cap: int = 1
 
     @property
     def path(self) -> str:
@@ -147,7 +151,8 @@ class CallersSide(NamedTuple):
 
 
 class ProvidersSide(NamedTuple):
-    """How a dialect is written to its providers, and answers are read from them."""
+    """How a dialect is written to its providers, and answers are read from them. They take no
+    output cap below `least_cap`."""
 
     speech: Speech
     write_conversation: Callable[..., bytes]
@@ -155,6 +160,7 @@ class ProvidersSide(NamedTuple):
     reader: Callable[..., EventReader]
     long_names: Callable[[Conversation], Names]
     headers: Pairs
+    least_cap: int = 1
 
 
 class Translating(NamedTuple):
@@ -170,6 +176,10 @@ class Translating(NamedTuple):
     @property
     def path(self) -> str:
         return self.provider.speech.path
+
+    @property
+    def least_cap(self) -> int:
+        return self.provider.least_cap
 
     @property
     def forwards(self) -> frozenset[bytes]:

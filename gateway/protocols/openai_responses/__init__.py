@@ -10,7 +10,7 @@ from gateway.protocols.openai_responses.events import (
     ResponsesEventReader,
     ResponsesEventWriter,
 )
-from gateway.protocols.openai_responses.prompting import write_conversation
+from gateway.protocols.openai_responses.prompting import LEAST_CAP, write_conversation
 from gateway.protocols.openai_responses.replies import read_reply, write_reply
 from gateway.protocols.openai_responses.request import (
     ResponsesRequest,
@@ -20,6 +20,7 @@ from gateway.protocols.openai_responses.request import (
 from gateway.protocols.openai_responses.stream import ResponsesStream
 
 __all__ = [
+    "LEAST_CAP",
     "ResponsesEventReader",
     "ResponsesEventWriter",
     "ResponsesRequest",

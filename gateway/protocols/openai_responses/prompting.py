@@ -28,6 +28,9 @@ from gateway.protocols.parts import FIRST_TURN, is_strict, shorten, write_data_u
 
 Item = dict[str, Any]
 
+# OpenAI refuses less: "integer below minimum value, expected a value >= 16".
+LEAST_CAP = 16
+
 
 def write_conversation(
     conversation: Conversation,
