@@ -15,6 +15,7 @@ import msgspec
 
 from billing.usage import INT64_MAX
 from gateway.errors import BadRequest
+from gateway.protocols.surrogates import find_half
 
 T = TypeVar("T")
 Members = dict[str, msgspec.Raw]
@@ -66,11 +67,22 @@ def decode_as(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
     except msgspec.ValidationError as error:
         raise _name_field(str(error)) from None
     except msgspec.DecodeError as error:
-        message = f"The request body is not valid JSON: {error}."
-        raise BadRequest(message, code="invalid_json") from None
+        raise BadRequest(_explain(error, bytes(body)), code="invalid_json") from None
     except RecursionError:
         message = "The request body is nested too deeply."
         raise BadRequest(message, code="invalid_json") from None
+
+
+def _explain(error: msgspec.DecodeError, body: bytes) -> str:
+    """Half of a character has a message of its own: msgspec calls it a body that was truncated."""
+    half = find_half(body)
+    if half is None:
+        return f"The request body is not valid JSON: {error}."
+    escape = body[half : half + 6].decode()
+    return (
+        f"The request body holds half of a character: {escape} at byte {half} is a surrogate"
+        " without its other half. Cut text between characters, not between UTF-16 units."
+    )
 
 
 def encode_members(members: dict[str, Any]) -> bytes:

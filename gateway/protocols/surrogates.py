@@ -1,7 +1,8 @@
 """Halves of characters, as servers that count in UTF-16 write them where they cut an answer.
 
 JSON's grammar allows an escape such as \\ud83d alone, and clients in Python and JavaScript take it;
-msgspec does not. What is read here has U+FFFD in its place, what passes is left alone. Pure.
+msgspec does not. What is read of an answer has U+FFFD in its place, what passes is left alone; a
+request is refused, for what it was to say is not known. Pure.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ _HALF_LENGTH = len(rb"\ud83d")
 
 def mend(data: bytes) -> bytes:
     """Return JSON in which every character is whole."""
-    if b"\\ud" not in data and b"\\uD" not in data:
+    if not _may_hold_half(data):
         return data
     return _ESCAPE.sub(_mend_escape, data)
+
+
+def find_half(data: bytes) -> int | None:
+    """Return where the first half of a character is escaped; None where there is none."""
+    if not _may_hold_half(data):
+        return None
+    halves = (found.start() for found in _ESCAPE.finditer(data) if len(found[0]) == _HALF_LENGTH)
+    return next(halves, None)
+
+
+def _may_hold_half(data: bytes) -> bool:
+    return b"\\ud" in data or b"\\uD" in data
 
 
 def _mend_escape(found: re.Match[bytes]) -> bytes:

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from gateway.dialects import CHAT_COMPLETIONS, MESSAGES, OPENAI
+from gateway.errors import BadRequest
 from gateway.passages import Translating
+from gateway.protocols.body import decode_members
 from gateway.protocols.surrogates import mend
 from tests.wire import translating
 from tests.wire.making import DONE, event, finish, make_stream, relay, usage_chunk
@@ -35,6 +37,15 @@ ANSWER = (
 )
 def test_only_half_characters_are_mended(sent: bytes, read: bytes) -> None:
     assert mend(sent) == read
+
+
+@pytest.mark.parametrize("text", [r"\ud83d", r"\uD83D and more behind it", r"\ude00x", r"\ud83d\n"])
+def test_a_request_with_a_half_is_told_which(text: str) -> None:
+    """It was told that its body was truncated, which it was not."""
+    with pytest.raises(BadRequest) as caught:
+        decode_members(b'{"user":"%b"}' % text.encode())
+    assert caught.value.code == "invalid_json"
+    assert f"half of a character: {text[:6]} at byte 9" in str(caught.value)
 
 
 def test_a_stream_passes_with_the_halves_that_were_sent() -> None:

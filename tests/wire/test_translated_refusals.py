@@ -12,6 +12,11 @@ from tests.wire.asking import called, to_chat, to_messages, user
 from tests.wire.making import HELLO
 from tests.wire.test_messages_requests import blocks, json_values
 
+
+def with_call(**call: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "t1", **call}]}
+
+
 REFUSED_BY_CHAT: list[tuple[dict[str, Any], str]] = [
     ({"n": 2}, "n"),
     ({"modalities": ["text", "audio"]}, "modalities"),
@@ -38,6 +43,8 @@ REFUSED_BY_CHAT: list[tuple[dict[str, Any], str]] = [
         "messages[0].content[0]",
     ),
     ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0]"),
+    ({"messages": [with_call(type="custom", custom={})]}, "messages[0].tool_calls[0]"),
+    ({"messages": [with_call()]}, "messages[0].tool_calls[0].function"),
     ({"tool_choice": "maybe"}, "tool_choice"),
     ({"reasoning_effort": "endless"}, "reasoning_effort"),
     ({"response_format": {"type": "grammar"}}, "response_format"),
@@ -54,6 +61,21 @@ def test_what_anthropic_cannot_be_asked_is_refused_by_name(
     with pytest.raises(BadRequest) as caught:
         to_messages(**fields)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "custom", "custom": {"name": "f"}}]},
+        {"messages": [with_call(type="custom", custom={"name": "f", "input": "x"})]},
+    ],
+)
+def test_a_custom_tool_is_refused_as_such_where_it_is_declared_or_was_called(
+    fields: dict[str, Any],
+) -> None:
+    """An earlier call of one was told that it lacks a function."""
+    with pytest.raises(BadRequest, match="a custom tool"):
+        to_messages(**fields)
 
 
 URL = {"type": "url", "url": "https://x.org/a.png"}

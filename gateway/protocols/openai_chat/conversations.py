@@ -53,6 +53,9 @@ REFUSED = {
 }
 
 
+_CUSTOM = "a custom tool, one that takes free text"
+
+
 class _Function(msgspec.Struct):
     name: str
     description: str | None = None
@@ -72,7 +75,8 @@ class _CalledFunction(msgspec.Struct):
 
 class _ToolCall(msgspec.Struct):
     id: str
-    function: _CalledFunction
+    type: str = "function"
+    function: _CalledFunction | None = None
 
 
 class _ImageUrl(msgspec.Struct):
@@ -200,8 +204,17 @@ def _read_assistant(message: _Message, field: str) -> Iterator[Text | ToolCall]:
     for text in (*_read_texts(message.content, field), message.refusal):
         if text:
             yield Text(text)
-    for call in message.tool_calls or ():
-        yield ToolCall(call.id, call.function.name, call.function.arguments or "")
+    for at, call in enumerate(message.tool_calls or ()):
+        yield _read_call(call, f"{field}.tool_calls[{at}]")
+
+
+def _read_call(call: _ToolCall, field: str) -> ToolCall:
+    if call.type == "custom":
+        raise refuse(field, _CUSTOM)
+    if call.function is None:
+        name = f"{field}.function"
+        raise BadRequest(f"'{name}' is required.", name, "missing_required_parameter")
+    return ToolCall(call.id, call.function.name, call.function.arguments or "")
 
 
 def _read_texts(content: str | list[_Part] | None, field: str) -> Iterator[str]:
@@ -243,7 +256,7 @@ def _read_tools(tools: list[_Tool]) -> Iterator[Tool]:
     """Hosted tools are dropped: the model then answers without. One that the caller runs is not."""
     for at, tool in enumerate(tools):
         if tool.type == "custom":
-            raise refuse(f"tools[{at}]", "a tool that takes free text")
+            raise refuse(f"tools[{at}]", _CUSTOM)
         if tool.type == "function" and tool.function is not None:
             function = tool.function
             yield Tool(
