@@ -167,10 +167,11 @@ class DrawTask:
 
     async def _round(self, connection: Connection, batch: Sequence[Waiter]) -> None:
         """Serve a batch of waiting calls: open their windows, draw, and let them go in order."""
-        windows = dict.fromkeys(
-            window for waiter in batch for window, _ in waiter.claims if not window.is_rate
-        )
-        await open_windows(connection, [window for window in windows if not window.window])
+        windows = _stored_of(batch)
+        gone = await open_windows(connection, [window for window in windows if not window.window])
+        if gone:
+            batch = self._refuse_those_of(gone, batch)
+            windows = _stored_of(batch)
         await self._clear_doubts(connection, [window for window in windows if window.doubtful])
         claims = [
             [
@@ -188,6 +189,21 @@ class DrawTask:
         for waiter, position in zip(batch, refused_by, strict=True):
             self._conclude(waiter, ordered[position - 1] if position else None)
 
+    def _refuse_those_of(self, gone: list[Window], batch: Sequence[Waiter]) -> list[Waiter]:
+        """Refuse the calls of deleted quotas until the change log is read, and return the others.
+
+        To admit them without would be to go by half of a change: another quota may have taken the
+        place of the one that is gone.
+        """
+        rest = []
+        for waiter in batch:
+            quotas = [window.rule.id for window, _ in waiter.claims if window in gone]
+            if not quotas:
+                rest.append(waiter)
+            elif waiter.leave():
+                waiter.refuse(Unavailable(f"quota {quotas[0]} does not exist any more"))
+        return rest
+
     async def draw_ahead(self) -> None:
         """Shortly before a busy window ends, open the one after it and draw a little from it."""
         now_unix = time.time()
@@ -203,9 +219,10 @@ class DrawTask:
         if not pairs:
             return
         async with self._database.connection() as connection:
-            await open_windows(connection, [window for _, window in pairs])
+            gone = await open_windows(connection, [window for _, window in pairs])
             for before, window in pairs:
-                await self._draw(connection, [window], [[(window, before.largest_need)]])
+                if window not in gone:
+                    await self._draw(connection, [window], [[(window, before.largest_need)]])
 
     async def _clear_doubts(self, connection: Connection, windows: Sequence[Window]) -> None:
         """Read what was granted in all; what a lost answer had said comes to light here.
@@ -333,6 +350,12 @@ class DrawTask:
         for waiter in batch:
             if waiter.leave():
                 waiter.refuse(Unavailable(str(error)))
+
+
+def _stored_of(batch: Sequence[Waiter]) -> list[Window]:
+    """Return the windows in PostgreSQL that calls claim, each once."""
+    claims = (claim for waiter in batch for claim in waiter.claims)
+    return list(dict.fromkeys(window for window, _ in claims if not window.is_rate))
 
 
 def _wish(window: Window, need: int) -> int:

@@ -14,17 +14,19 @@ from billing.ledger.windows import END, period
 Connection = psycopg.AsyncConnection[Any]
 
 
-async def open_windows(connection: Connection, windows: Sequence[Window]) -> None:
+async def open_windows(connection: Connection, windows: Sequence[Window]) -> list[Window]:
     """Learn the ids of windows that this process meets for the first time, and from when to
-    when they count. One whose quota is being changed is waited for alone."""
+    when they count. One whose quota is being changed is waited for alone.
+
+    Returns those that cannot be opened: their quota is deleted, and the change log will say so.
+    """
     if not windows:
-        return
+        return []
     await _ask_for(connection, windows, waits=len(windows) == 1)
     for window in windows:
         if not window.window:
             await _ask_for(connection, [window], waits=True)
-        if not window.window:
-            raise psycopg.DataError(f"quota {window.rule.id} does not exist any more")
+    return [window for window in windows if not window.window]
 
 
 async def _ask_for(connection: Connection, windows: Sequence[Window], *, waits: bool) -> None:

@@ -12,7 +12,10 @@ import msgspec
 import psycopg
 import pytest
 
-from billing.ledger.ledger import Ledger
+from billing.ledger import draws
+from billing.ledger.allowances import Unavailable
+from billing.ledger.bundles import Bundle
+from billing.ledger.ledger import Hold, Ledger
 from billing.quotas import QuotaRule
 from tests.ledger.making import hold, make_rule, start_ledger
 
@@ -111,6 +114,43 @@ async def test_a_quota_that_is_being_changed_holds_up_no_other(
         await admin.execute('UPDATE quota SET "limit" = 900 WHERE id = %s', [first.id])
         await admin.commit()
         ledger.forget(await waiting)
+    assert len(await periods(aconn)) == 2
+
+
+async def test_a_deleted_quota_refuses_its_own_calls_and_no_other(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    """One call of a quota that was gone had all be refused that waited for a draw beside it."""
+    rules = [await daily_of(aconn, n) for n in range(1, 21)]
+    gone = rules[7]
+    await aconn.execute("DELETE FROM quota WHERE id = %s", [gone.id])
+    both = (gone, 10), (rules[3], 10)
+    asked = [((rule, 10),) for rule in rules]
+    answers = await asyncio.gather(
+        *(hold(ledger, *needs, now=NOON.timestamp()) for needs in (*asked, both)),
+        return_exceptions=True,
+    )
+    refused = [n for n, answer in enumerate(answers) if isinstance(answer, Unavailable)]
+    assert refused == [7, 20]
+    assert all(isinstance(answers[n], Hold) for n in range(20) if n != 7)
+    assert all(window.waiting == 0 for window in ledger.process.allowances.all())
+    assert not ledger.process.draws.failing
+
+
+async def test_a_quota_that_is_deleted_keeps_no_other_from_drawing_ahead(
+    ledger: Ledger, aconn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, kept = await daily_of(aconn, 1), await daily_of(aconn, 2)
+    monkeypatch.setattr(draws, "AHEAD_SECONDS", 10**9)
+    now = datetime.now(UTC).timestamp()
+    ledger.forget(await hold(ledger, (kept, 10), now=now))
+    ledger.process.allowances.in_use.add(
+        ledger.process.allowances.find(Bundle([gone]), now=now, time_zone="UTC")[0]
+    )
+    await aconn.execute("DELETE FROM quota WHERE id = %s", [gone.id])
+    for window in ledger.process.allowances.in_use:
+        window.largest_need = 10
+    await ledger.process.draws.draw_ahead()
     assert len(await periods(aconn)) == 2
 
 
