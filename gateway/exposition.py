@@ -162,6 +162,9 @@ def _health(process: GatewayProcess) -> Iterator[Metric]:
     yield _gauge("routes_resting", "Routes tried last since they failed lately.", {(): resting})
     states = {(name,): int(holds) for name, holds in process.states().items()}
     yield _gauge("degraded", "States named by /readyz: 1 where it holds.", states, "state")
+    failures = {(name,): n for name, n in process.loops.failures.items()}
+    text = "Times that a task ran into what nobody expected, and went on."
+    yield _counter("task_failures", text, failures, "task")
     lost = {(): process.reporter.lost + process.refusals.dropped}
     yield _counter("refusal_samples_lost", "Refusals of which no sample could be kept.", lost)
 

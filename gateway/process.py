@@ -111,13 +111,16 @@ class GatewayProcess:
             spool_root=configuration.data_folder / "spool",
             spool_max_bytes=configuration.spool_max_bytes,
         )
-        self.repeats = Repeats(configuration.conninfo, process=lambda: self.ledger.process.id)
+        self.loops = self.ledger.loops
+        self.repeats = Repeats(
+            configuration.conninfo, process=lambda: self.ledger.process.id, loops=self.loops
+        )
         self.upstream = upstream or Upstream(allowed_networks=networks)
         self.meter = Meter(logs_calls=configuration.logs_calls)
         self.tracing = tracing or open_tracing(configuration.otlp_endpoint)
         self.refusals = Refusals(key_prefixes=configuration.key_prefixes)
         self.office = Office()
-        self.reporter = Reporter(configuration, self.refusals, self.report)
+        self.reporter = Reporter(configuration, self.refusals, self.report, loops=self.loops)
         self.is_closing = False
         # By network address: a hundred, and five more every three seconds.
         self._wrong_keys = Guesses(most=100, per_seconds=60)
@@ -142,7 +145,7 @@ class GatewayProcess:
         await self.reporter.check_schema()
         await self.ledger.start()
         await self._follower.start()
-        self._following = asyncio.create_task(self._follower.run(), name="follow the change log")
+        self._following = self.loops.start("follow the change log", self._follower.run)
         self.repeats.start()
         self.reporter.start()
         log.info("gateway process %s serves %d keys", self.ledger.process.id, len(self.keyring))
@@ -236,6 +239,7 @@ class GatewayProcess:
             "spool_full": process.spool.is_full,
             "settlement_waits": process.settler.is_late,
             "draws_wait": process.draws.failing or process.allowances.is_late,
+            "task_failing": self.loops.have_failed,
             "schema_behind": bool(self.reporter.missing_migrations),
             "redis_away": process.rates.is_away or self.reporter.redis_is_away,
         }

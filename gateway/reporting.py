@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from billing.ledger.database import AWAY, Database
+from billing.ledger.loops import Loops
 from billing.refusals import Sample, store_refusals
 from gateway.refusals import Refusals
 from gateway.schema import find_missing_migrations
@@ -51,13 +52,19 @@ class Reporter:
     """Reports for one process, from start() to close()."""
 
     def __init__(
-        self, configuration: Configuration, refusals: Refusals, report: Callable[[], Report]
+        self,
+        configuration: Configuration,
+        refusals: Refusals,
+        report: Callable[[], Report],
+        *,
+        loops: Loops,
     ) -> None:
         self.redis_is_away = False
         self.missing_migrations: frozenset[str] = frozenset()
         self.lost = 0  # Refusals that could not be written.
         self._refusals = refusals
         self._report = report
+        self._loops = loops
         self._database = Database(configuration.conninfo, name="tollgate reports")
         self._redis: Redis | None = None
         if configuration.redis_url:
@@ -79,8 +86,8 @@ class Reporter:
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._run(), name="report"),
-            asyncio.create_task(self._watch_redis(), name="watch Redis"),
+            self._loops.start("report", self._run),
+            self._loops.start("watch Redis", self._watch_redis),
         ]
 
     async def close(self) -> None:

@@ -141,11 +141,14 @@ class Waiter:
     future: asyncio.Future[None]
     asked: int = 0
     refusal: Spent | None = None
+    has_left: bool = False
 
     def leave(self) -> bool:
-        """Leave the queue; False where the call has given up already."""
-        for account, _ in self.claims:
-            account.waiting -= 1
+        """Leave the queue, once; False where the call has given up already."""
+        if not self.has_left:
+            self.has_left = True
+            for account, _ in self.claims:
+                account.waiting -= 1
         return not self.future.done()
 
     def refuse(self, reason: Exception) -> None:

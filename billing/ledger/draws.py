@@ -30,6 +30,7 @@ from billing.ledger.allowances import (
 from billing.ledger.core import NOT_DRAWN, Want
 from billing.ledger.database import AWAY, Database
 from billing.ledger.idle import Idle
+from billing.ledger.loops import Loops
 from billing.ledger.opening import open_windows
 from billing.ledger.rates import Rates
 from billing.ledger.recalls import CHANNEL, Recalls
@@ -58,13 +59,20 @@ class DrawTask:
     """Serves the queue of one process's allowances."""
 
     def __init__(
-        self, database: Database, rates: Rates, allowances: Allowances, *, process: str
+        self,
+        database: Database,
+        rates: Rates,
+        allowances: Allowances,
+        *,
+        process: str,
+        loops: Loops,
     ) -> None:
         self.recalls = Recalls(allowances, process=process)
         self._database = database
         self._rates = rates
         self._allowances = allowances
         self._process = process
+        self._loops = loops
         self._idle = Idle()
         self._asked: list[tuple[Waiter, Window]] = []
         self._fence = 0
@@ -74,7 +82,8 @@ class DrawTask:
         self.failing = False  # The last round could not be had from the database.
 
     async def serve(self) -> None:
-        """Draw until nobody waits. A database that is away refuses the callers, not the task."""
+        """Draw until nobody waits. A database that is away refuses the callers, not the task, and
+        so does what nobody expects: the accounts of that round are in doubt then, as ever."""
         allowances = self._allowances
         while allowances.queue:
             batch = list(allowances.queue)
@@ -88,6 +97,9 @@ class DrawTask:
                     self.failing = False
             except (psycopg.Error, *AWAY) as error:
                 self._fail(batch, error)
+            except Exception as error:
+                self._fail(batch, error)
+                self._loops.note_failure("draw")
             finally:
                 allowances.round_started = None
             await self._ask_others()

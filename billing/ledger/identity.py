@@ -18,6 +18,7 @@ from billing.ledger.allowances import Allowances
 from billing.ledger.database import AWAY, Database
 from billing.ledger.draws import DrawTask
 from billing.ledger.idle import Idle
+from billing.ledger.loops import Loops
 from billing.ledger.rates import Rates, connect
 from billing.ledger.recalls import LACKED_LOOK_SECONDS
 from billing.ledger.settler import Settler
@@ -31,7 +32,13 @@ class Process:
     """Named by a UUIDv7 of its own. `open_holds` counts the attempts that have not ended."""
 
     def __init__(
-        self, conninfo: str, *, redis_url: str, spool_root: Path, spool_max_bytes: int
+        self,
+        conninfo: str,
+        *,
+        redis_url: str,
+        spool_root: Path,
+        spool_max_bytes: int,
+        loops: Loops,
     ) -> None:
         self.id = new_id()
         self.spool = Spool(
@@ -42,7 +49,9 @@ class Process:
         self.allowances = Allowances()
         self.database = Database(conninfo, name="tollgate draws")
         self.rates = Rates(connect(redis_url), process=self.id)
-        self.draws = DrawTask(self.database, self.rates, self.allowances, process=self.id)
+        self.draws = DrawTask(
+            self.database, self.rates, self.allowances, process=self.id, loops=loops
+        )
         self.settler = Settler(
             Database(conninfo, name="tollgate settlement"), process=self.id, spool=self.spool
         )
@@ -50,6 +59,8 @@ class Process:
         self.finished = 0
         self.open_holds = 0
         self.lease_ends = 0.0  # time.monotonic() until which this process may let calls go.
+        self._next_look = self._next_renewal = 0.0
+        self._loops = loops
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -60,11 +71,12 @@ class Process:
             self.draws.processes = await processes.count_alive(connection)
         self.rates.processes = self.draws.processes
         self._extend_lease(started)
+        self._next_renewal = time.monotonic() + processes.RENEW_SECONDS
         self._tasks = [
-            asyncio.create_task(self.settler.run(), name="settle"),
-            asyncio.create_task(self.spool.keep_synced(), name="sync the spool"),
-            asyncio.create_task(self._tend_rates(), name="tend rates"),
-            asyncio.create_task(self._work(), name="draw"),
+            self._loops.start("settle", self.settler.run),
+            self._loops.start("sync the spool", self.spool.keep_synced),
+            self._loops.start("tend rates", self._tend_rates),
+            self._loops.start("draw", self._work),
         ]
 
     @property
@@ -82,12 +94,13 @@ class Process:
                     await self._end()
         except (TimeoutError, psycopg.Error, *AWAY) as error:
             log.warning("process %s leaves its spool for the next one: %r", self.id, error)
-        for task in self._tasks:
-            task.cancel()
-        self.database.drop()
-        self.settler.database.drop()
-        await self.rates.close()
-        self.spool.close(remove=True)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self.database.drop()
+            self.settler.database.drop()
+            self.spool.close(remove=True)
+            await self.rates.close()
 
     async def _end(self) -> None:
         """End the row, also one whose lease ran out without anybody's having reaped it yet: whoever
@@ -98,28 +111,30 @@ class Process:
                 await late.credit_captured(connection, process=self.id)
 
     async def _work(self) -> None:
-        """Draw when somebody waits; every second give back, every few renew the lease."""
-        next_look = 0.0
-        next_renewal = time.monotonic() + processes.RENEW_SECONDS
+        """Draw when somebody waits; every few seconds renew the lease, every second give back."""
         while not self.has_ended:
             recalls = self.draws.recalls
             await self._until_wanted(LACKED_LOOK_SECONDS if recalls.is_wanted else 1.0)
             await self.draws.serve()
             now = time.monotonic()
             try:
+                # The lease comes first: what goes wrong with the others must not end it.
+                if now >= self._next_renewal:
+                    await self._renew()
+                    self._next_renewal = now + processes.RENEW_SECONDS
                 if recalls.is_wanted:
                     await self.draws.give_back_lacked()
-                if now >= next_renewal:
-                    await self._renew()
-                    next_renewal = now + processes.RENEW_SECONDS
-                if now >= next_look or self.allowances.is_recalled:
+                if now >= self._next_look or self.allowances.is_recalled:
+                    self._next_look = now + 1.0
                     await self.draws.give_back()
                     await self.draws.draw_ahead()
-                    next_look = now + 1.0
             except (psycopg.Error, *AWAY) as error:
                 log.warning("process %s cannot reach the database: %s", self.id, error)
                 self.database.drop()
-                next_look = now + 1.0
+                self._next_look = now + 1.0
+            except Exception:
+                self.database.drop()
+                raise
         self.lease_ends = 0.0  # What it had drawn is not its own any more.
 
     async def _tend_rates(self) -> None:

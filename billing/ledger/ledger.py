@@ -36,6 +36,7 @@ from billing.ledger.allowances import (
 from billing.ledger.bundles import Bundle
 from billing.ledger.database import AWAY, Database
 from billing.ledger.identity import Process
+from billing.ledger.loops import Loops
 from billing.ledger.spool import DONE, SEEN, VOID, SpoolFull
 from billing.ledger.standing import read_windows
 from billing.quotas import QuotaRule
@@ -86,7 +87,8 @@ class Ledger:
         self._spool_root = spool_root
         self._spool_max_bytes = spool_max_bytes
         self._reads = Database(conninfo, name="tollgate reads")
-        self._tending: asyncio.Task[None] | None = None
+        self.loops = Loops()
+        self._tending: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
         self.process: Process
@@ -94,9 +96,12 @@ class Ledger:
     async def start(self) -> None:
         """Settle what earlier processes left here, then begin. Raises when the database is away."""
         self._spool_root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await processes.reap_ended_processes(self._conninfo, self._spool_root)
+        await self._sweep()
         await self._be_born()
-        self._tending = asyncio.create_task(self._tend(), name="tend the ledger")
+        self._tending = [
+            self.loops.start("replace what has ended", self._replace_ended),
+            self.loops.start("end the dead", self._sweep_for_ever),
+        ]
 
     async def hold(self, bundle: Bundle, needs: list[int], *, now: float, time_zone: str) -> Hold:
         """Hold what a call needs of every window of the bundle, in its order, or nothing.
@@ -223,8 +228,8 @@ class Ledger:
 
     async def close(self, *, timeout_seconds: float) -> None:
         """Settle and give back everything; what cannot be settled in time stays in the spool."""
-        if self._tending is not None:
-            self._tending.cancel()
+        for task in self._tending:
+            task.cancel()
         self._closing.set()
         await self.process.finish(timeout_seconds=timeout_seconds)
         if self._leaving:
@@ -239,6 +244,7 @@ class Ledger:
             redis_url=self._redis_url,
             spool_root=self._spool_root,
             spool_max_bytes=self._spool_max_bytes,
+            loops=self.loops,
         )
         try:
             await process.start()
@@ -247,19 +253,29 @@ class Ledger:
             raise
         self.process = process
 
-    async def _tend(self) -> None:
-        """Take a new identity when the database has ended this one; sweep up after the dead."""
-        next_sweep = time.monotonic() + SWEEP_SECONDS
+    async def _replace_ended(self) -> None:
+        """Take a new identity when the database has ended this one."""
         while True:
             await asyncio.sleep(0.5)
-            try:
-                if self.process.has_ended:
+            if self.process.has_ended:
+                try:
                     await self._replace()
-                if time.monotonic() >= next_sweep:
-                    next_sweep = time.monotonic() + SWEEP_SECONDS
-                    await processes.reap_ended_processes(self._conninfo, self._spool_root)
+                except (psycopg.Error, *AWAY) as error:
+                    log.warning("no new process can be begun: %s", error)
+
+    async def _sweep_for_ever(self) -> None:
+        """End those whose lease ran out. It may wait for locks, so it is a task of its own."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self._sweep()
             except (psycopg.Error, *AWAY) as error:
-                log.warning("the ledger cannot reach the database: %s", error)
+                log.warning("the dead cannot be ended: %s", error)
+
+    async def _sweep(self) -> None:
+        await processes.reap_ended_processes(
+            self._conninfo, self._spool_root, note_failure=self.loops.note_failure
+        )
 
     async def _replace(self) -> None:
         before = self.process

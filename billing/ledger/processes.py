@@ -14,6 +14,7 @@ import logging
 import re
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from psycopg import AsyncConnection
 
 from accounts.connections import connect
 from billing.ledger import late, settlement
+from billing.ledger.database import AWAY
 from billing.ledger.settlement import LOCK_WINDOWS, decode_event
 from billing.ledger.spool import is_abandoned
 from billing.ledger.spooled import read_spool
@@ -92,24 +94,42 @@ async def end_cleanly(connection: AsyncConnection[Any], process: str, *, finishe
             await _end(connection, process, events=[], spool_is_known=True)
 
 
-async def reap_ended_processes(conninfo: str, spool_root: Path) -> int:
+async def reap_ended_processes(
+    conninfo: str, spool_root: Path, *, note_failure: Callable[[str], None] = log.exception
+) -> int:
     """End processes whose lease ran out or whose spool is abandoned here. Returns how many.
 
-    Also replays the spools of processes that were ended before theirs could be read.
+    Also replays the spools of processes that were ended before theirs could be read. One that
+    cannot be ended stays as it is, is told of by `note_failure` and keeps no other from it; raises
+    one of AWAY where the database is.
     """
     connection = await connect(
         conninfo, application_name="tollgate reaper", statement_timeout_seconds=60
     )
     try:
         reaped = 0
-        for process in await _expired(connection):
-            reaped += await reap(connection, process, spool_root / process, is_dead=False)
-        for folder in await asyncio.to_thread(_abandoned_spools, spool_root):
-            reaped += await reap(connection, folder.name, folder, is_dead=True)
-            await _replay(connection, folder)
+        found = [(spool_root / process, False) for process in await _expired(connection)]
+        abandoned = await asyncio.to_thread(_abandoned_spools, spool_root)
+        for folder, is_dead in [*found, *((folder, True) for folder in abandoned)]:
+            try:
+                reaped += await _sweep_up(connection, folder, is_dead=is_dead)
+            except AWAY as error:
+                if connection.closed:
+                    raise
+                log.warning("process %s cannot be ended now: %s", folder.name, error)
+            except Exception:
+                log.error("process %s cannot be ended", folder.name)
+                note_failure("end the dead")
         return reaped
     finally:
         await connection.close()
+
+
+async def _sweep_up(connection: AsyncConnection[Any], folder: Path, *, is_dead: bool) -> bool:
+    reaped = await reap(connection, folder.name, folder, is_dead=is_dead)
+    if is_dead:
+        await _replay(connection, folder)
+    return reaped
 
 
 async def reap(

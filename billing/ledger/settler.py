@@ -105,7 +105,7 @@ class Settler:
         return batch
 
     async def run(self) -> None:
-        """Settle for ever; what is full at once."""
+        """Settle for ever; what is full at once. What fails is tried again, before all others."""
         pause = GATHER_SECONDS
         while True:
             await self._wake.wait()
@@ -130,12 +130,12 @@ class Settler:
             self._open = None
         try:
             await self._settle(batch)
-        except AWAY as error:
+        except (psycopg.Error, *AWAY) as error:
             self._fail(error)
             return False
-        except psycopg.Error as error:
-            self._fail(error)
-            return False
+        except Exception:
+            self.database.drop()  # Whatever was being said over it; the batch stays the first.
+            raise
         self.failing_since = None
         self._queue.popleft()
         core.post(batch.used)

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.keyring import KeyRecord
+from billing.ledger.loops import Loops
 from gateway.caller import IDEMPOTENCY_KEY, Caller
 from gateway.errors import BadRequest, RepeatDiffers, RepeatOver, RepeatRunning, RepeatsAway
 from gateway.repeats.jobs import DatabaseAway, Jobs
@@ -86,9 +87,9 @@ class Claim:
 class Repeats:
     """Makes the claims of one gateway process, from start() to close()."""
 
-    def __init__(self, conninfo: str, *, process: Callable[[], str]) -> None:
+    def __init__(self, conninfo: str, *, process: Callable[[], str], loops: Loops) -> None:
         """`process` returns the id of the gateway process, which may change."""
-        self._jobs = Jobs(conninfo)
+        self._jobs = Jobs(conninfo, loops=loops)
         self._process = process
 
     def start(self) -> None:

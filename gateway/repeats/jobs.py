@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 from billing.ledger.database import AWAY, Database
+from billing.ledger.loops import Loops
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ class Job:
 class Jobs:
     """The queue of one gateway process, from start() to close()."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, *, loops: Loops) -> None:
         self._database = Database(conninfo, name="tollgate repeats")
+        self._loops = loops
         self._queue: deque[Job] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -59,7 +61,7 @@ class Jobs:
 
     def start(self) -> None:
         """Begin, with a connection that is open before the first call waits for it."""
-        self._task = asyncio.create_task(self._run(), name="repeats")
+        self._task = self._loops.start("keep repeats", self._run)
         self._add(Job("SELECT 1", [], _future()))
 
     async def close(self, *, timeout_seconds: float) -> None:
@@ -114,10 +116,10 @@ class Jobs:
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
-            self._wake.clear()
             while self._queue:
                 if not await self._do_first():
                     await asyncio.sleep(PAUSE_SECONDS)
+            self._wake.clear()
             self._idle.set()
 
     async def _do_first(self) -> bool:
@@ -139,6 +141,13 @@ class Jobs:
             self._queue.popleft()
             job.refuse(error)
             return True
+        except Exception as error:
+            self._database.drop()
+            self._queue.popleft()
+            job.refuse(error)
+            if job.undo is not None:  # It may have been carried out.
+                job.undo()
+            raise
         self._queue.popleft()
         if not job.future.done():
             job.future.set_result(rows)

@@ -12,6 +12,7 @@ import pytest
 from billing.ledger import processes
 from billing.ledger.allowances import Unavailable
 from billing.ledger.ledger import Ledger
+from billing.ledger.spool import SEEN
 from billing.usage import new_id
 from tests.ledger.making import (
     answer,
@@ -37,9 +38,7 @@ def kill(ledger: Ledger) -> None:
 
 def stop(ledger: Ledger) -> None:
     """Stop a ledger as SIGSTOP would: its tasks do not run, its folder stays locked."""
-    if ledger._tending:
-        ledger._tending.cancel()
-    for task in ledger.process._tasks:
+    for task in (*ledger._tending, *ledger.process._tasks):
         task.cancel()
     ledger.process.database.drop()
     ledger.process.settler.database.drop()
@@ -100,6 +99,27 @@ async def test_reaping_twice_changes_nothing(dsn: str, tmp_path: Path, aconn: Co
     assert await processes.reap_ended_processes(dsn, tmp_path) == 0
     assert await window_of(aconn, rule) == before
     assert before.posted == 200
+
+
+async def test_a_process_that_cannot_be_ended_keeps_no_other_from_it(
+    dsn: str, tmp_path: Path, aconn: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One spool that nobody could read had no process begin on its machine."""
+    rule = await make_rule(aconn, 1000)
+    odd, plain = [await start_ledger(dsn, tmp_path) for _ in range(2)]
+    for ledger in (odd, plain):
+        ledger.send(await hold(ledger, (rule, 200)), sent_event(200))
+        ledger.process.spool.flush()
+    odd.process.spool.note(SEEN, "odd", b'{"id":5}')
+    for ledger in (odd, plain):
+        kill(ledger)
+    third = await start_ledger(dsn, tmp_path)
+    assert third.loops.have_failed
+    assert odd.process.id in caplog.text
+    assert (await window_of(aconn, rule)).posted == 200
+    assert odd.process.spool.folder.is_dir()
+    assert not plain.process.spool.folder.is_dir()
+    await third.close(timeout_seconds=5)
 
 
 async def test_a_process_that_was_only_stopped_settles_late_and_gets_a_new_identity(
@@ -228,8 +248,8 @@ async def test_a_process_that_was_ended_holds_nothing_more_though_its_own_clock_
     rule = await make_rule(aconn, 1000)
     await spend(ledger, rule, held=500, used=120)
     before = ledger.process
-    if ledger._tending:
-        ledger._tending.cancel()
+    for task in ledger._tending:
+        task.cancel()
     await let_the_lease_run_out(aconn)
     assert await processes.reap_ended_processes(dsn, tmp_path) == 1
     await before._renew()
