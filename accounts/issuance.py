@@ -17,18 +17,21 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from accounts import keys
 from accounts.addresses import Network
 from accounts.ending import living
 from accounts.errors import InvalidField, KeyIsRevoked, RotationInProgress
 from accounts.models import ApiKey, ApiKeySecret, Membership, Project
+from accounts.rows import check_far
 
 MAX_GRACE = timedelta(days=90)
 MAX_NAME_LENGTH = 100
 MAX_MODEL_LENGTH = 200
 MAX_ENDPOINT_LENGTH = 100
 MAX_ENTRIES = 100
+MAX_TOLD = 200  # Of what was sent and is wrong.
 MAX_TAGS = 16
 MAX_TAG_NAME_LENGTH = 64
 MAX_TAG_VALUE_LENGTH = 256
@@ -205,6 +208,7 @@ def _check_expiry(expires_at: datetime | None) -> datetime | None:
         raise InvalidField("expires_at", "needs a time zone")
     if expires_at <= timezone.now():
         raise InvalidField("expires_at", "lies in the past")
+    check_far("expires_at", expires_at)
     return expires_at
 
 
@@ -232,7 +236,7 @@ def _check_networks(networks: Iterable[str | Network]) -> list[Network]:
         try:
             found.append(ip_network(str(network).strip()))
         except ValueError as error:
-            raise InvalidField("networks", str(error)) from None
+            raise InvalidField("networks", Truncator(str(error)).chars(MAX_TOLD)) from None
     if len(found) > MAX_ENTRIES:
         raise InvalidField("networks", f"has more than {MAX_ENTRIES} entries")
     return found

@@ -54,6 +54,8 @@ def issue_management_key(
         raise InvalidField("name", "holds characters that cannot be printed")
     if expires_at is not None and expires_at <= timezone.now():
         raise InvalidField("expires_at", "lies in the past")
+    if expires_at is not None:
+        rows.check_far("expires_at", expires_at)
     if made_with is not None and made_with.expires_at is not None:
         expires_at = expires_at or made_with.expires_at
         if expires_at > made_with.expires_at:

@@ -7,6 +7,7 @@ for programs too. A change writes the named columns alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -15,6 +16,9 @@ from django.db import models
 from accounts.errors import InvalidField
 
 Row = TypeVar("Row", bound=models.Model)
+
+# Dates end with the year 9999, and a day of an organization may end in the next of UTC.
+LAST_YEAR = 9998
 
 
 def insert(row: Row) -> Row:
@@ -33,6 +37,12 @@ def change(row: Row, changes: Mapping[str, Any]) -> Row:
         _check(row)
         row.save(update_fields=list(different))
     return row
+
+
+def check_far(field: str, at: datetime) -> None:
+    """Raise InvalidField for a moment that not every time zone can write."""
+    if at.year > LAST_YEAR:
+        raise InvalidField(field, f"lies after the year {LAST_YEAR}")
 
 
 def _check(row: models.Model) -> None:

@@ -19,7 +19,7 @@ from accounts.errors import AccountsError, InvalidField
 from billing.models import Quota, RaiseRequest
 from billing.quotas import active_raises, write_amount
 from billing.quotas.asking import approve, ask_for_more, decline, find_requests, may_ask
-from console.forms import Form, Reason
+from console.forms import Day, Form, Reason
 from console.keyforms import end_of_day
 from console.limits import find_quota, may_manage, name_members, read_standings
 from console.shell import Place, complain, find, inside, show, writing
@@ -46,9 +46,7 @@ class Request(Form):
 
 class Approval(Form):
     amount = forms.CharField(max_length=30, label="Raise by")
-    until = forms.DateField(
-        label="Until the end of", widget=forms.DateInput(attrs={"type": "date"})
-    )
+    until = Day(label="Until the end of")
 
 
 @inside(Right.SEE_QUOTAS)
@@ -93,14 +91,15 @@ def ask(place: Place, quota: Quota, form: Request) -> None:
 def grant_request(request: HttpRequest, place: Place, number: int) -> HttpResponse:
     """Approve: raise the limit by an amount until the end of a day."""
     found = find_open_request(place, number)
+    zone = ZoneInfo(place.organization.time_zone)
     initial = {
         "amount": write_amount(found.quota.unit, found.amount),
-        "until": timezone.localdate() + timedelta(days=DEFAULT_DAYS),
+        "until": timezone.localdate(timezone=zone) + timedelta(days=DEFAULT_DAYS),
     }
     form = Approval(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         day: date = form.cleaned_data["until"]
-        ends_at = end_of_day(day, ZoneInfo(place.organization.time_zone))
+        ends_at = end_of_day(day, zone)
         try:
             with writing():
                 approve(

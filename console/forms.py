@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
+from django.core.validators import MaxValueValidator
+
+from accounts.rows import LAST_YEAR
+
+LAST_DAY = date(LAST_YEAR, 12, 30)
 
 
 class Form(forms.Form):
@@ -14,6 +20,13 @@ class Form(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
+
+
+class Day(forms.DateField):
+    """A day that is chosen from a calendar; its end is still a moment in every time zone."""
+
+    widget = forms.DateInput(attrs={"type": "date"})
+    default_validators = [MaxValueValidator(LAST_DAY, f"Choose a day until {LAST_DAY}.")]
 
 
 def time_zones() -> list[tuple[str, str]]:

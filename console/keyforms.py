@@ -12,7 +12,7 @@ from accounts.access import Right
 from accounts.issuance import MAX_NAME_LENGTH
 from accounts.models import ApiKey, Membership, Project
 from console.catalog import list_endpoints, list_models
-from console.forms import Form
+from console.forms import Day, Form
 from console.shell import Place
 
 SERVICE = "service"
@@ -31,11 +31,7 @@ class Restrictions(Form):
     name = forms.CharField(
         max_length=MAX_NAME_LENGTH, help_text="What uses it: my laptop, the nightly job."
     )
-    expires_on = forms.DateField(
-        required=False,
-        label="Expires at the end of",
-        widget=forms.DateInput(attrs={"type": "date"}),
-    )
+    expires_on = Day(required=False, label="Expires at the end of")
     models = forms.MultipleChoiceField(
         required=False,
         widget=forms.CheckboxSelectMultiple,
@@ -76,20 +72,26 @@ class Restrictions(Form):
         return networks.split()
 
     def clean_tags(self) -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
         for line in self.cleaned_data["tags"].splitlines():
             name, sign, value = line.partition("=")
-            if line.strip() and not sign:
+            if not line.strip():
+                continue
+            if not sign:
                 raise forms.ValidationError(f"“{line.strip()}” is not name=value.")
-            if line.strip():
-                found[name.strip()] = value.strip()
+            if name.strip() in found:
+                raise forms.ValidationError(f"“{name.strip()}” is there twice.")
+            found[name.strip()] = value.strip()
         return found
 
     def read(self) -> dict[str, Any]:
-        """Return what issuance takes."""
+        """Return what issuance takes. An end that was not touched is left out: it may lie in the
+        middle of a day, or in the past."""
         names = ("name", "models", "endpoints", "networks", "tags")
         fields = {name: self.cleaned_data[name] for name in names}
-        return {**fields, "expires_at": self.cleaned_data["expires_on"]}
+        if "expires_on" in self.changed_data:
+            fields["expires_at"] = self.cleaned_data["expires_on"]
+        return fields
 
 
 class NewKey(Restrictions):

@@ -18,9 +18,10 @@ from accounts.errors import AccountsError, InvalidField
 from accounts.issuance import IssuedKey
 from accounts.models import ApiKey, Membership, Project
 from accounts.repeats import find_repeat, keep_repeat
+from billing.calls import find_last_used
 from billing.models import Quota, Rollup
 from billing.quotas import parse_quota, set_quota
-from billing.quotas.standing import find_windows
+from billing.quotas.standing import find_added, find_windows
 from console.catalog import list_endpoints, list_models
 from console.keyforms import SERVICE, NewKey
 from console.shell import Place, complain, inside, show, writing
@@ -163,6 +164,7 @@ def show_secret(request: HttpRequest, place: Place, issued: IssuedKey | ApiKey) 
         key=issued.key,
         secret=issued.plaintext,
         models=models,
+        endpoints=endpoints,
         can_call="chat.completions" in endpoints and bool(models),
         snippets=compose_snippets(
             public_url=settings.PUBLIC_URL,
@@ -192,11 +194,15 @@ def read_rows(place: Place, keys: list[ApiKey]) -> list[KeyRow]:
         .annotate(Sum("cost_ticks"))
         .values_list("key", "cost_ticks__sum")
     )
-    used_at = dict(rollups.values_list("key").annotate(Max("quarter")))
+    # Of those that were used lately, to the second; of others the quarter of an hour.
+    used_at = {
+        **dict(rollups.values_list("key").annotate(Max("quarter"))),
+        **find_last_used(keys),
+    }
     quotas = Quota.objects.filter(
         organization=place.organization.pk, scope="key", scope_id__in=ids, ends_at=None
     ).filter(unit="cost", window="month", model="")
-    windows = find_windows(quotas)
+    windows, added = find_windows(quotas), find_added(quotas)
     limits = {quota.scope_id: quota for quota in quotas}
     rows = []
     for key in keys:
@@ -206,7 +212,9 @@ def read_rows(place: Place, keys: list[ApiKey]) -> list[KeyRow]:
             KeyRow(
                 key=key,
                 spent_ticks=spent.get(key.pk, 0),
-                limit=quota.limit if quota else None,
+                limit=quota.limit + added.get(quota.pk, 0)
+                if quota and quota.limit is not None
+                else None,
                 used=window.posted + window.overrun if window else 0,
                 used_at=used_at.get(key.pk),
             )

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.changes import wait_for_turn
 from accounts.errors import InvalidField
+from accounts.rows import check_far
 from billing.models import Quota, QuotaRaise
 from billing.quotas.reading import find_largest_limit, parse_amount, show_amount
 
@@ -71,6 +72,7 @@ def _add(
         raise InvalidField("ends_at", "needs a time zone")
     if ends_at <= timezone.now():
         raise InvalidField("ends_at", "is past")
+    check_far("ends_at", ends_at)
     if len(reason) > MAX_REASON_LENGTH:
         raise InvalidField("reason", f"is longer than {MAX_REASON_LENGTH} characters")
     with transaction.atomic():

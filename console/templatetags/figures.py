@@ -7,6 +7,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django import forms, template
+from django.utils import timezone
 
 from billing.pricing import TICKS_PER_USD, format_usd
 from billing.quotas import show_amount
@@ -75,6 +76,11 @@ def meter(used: int, limit: int | None, label: str) -> dict[str, object]:
 def moment(at: datetime | None, zone: str = "UTC") -> str:
     """Write a time in a zone, to the minute."""
     return f"{at.astimezone(ZoneInfo(zone)):%-d %b %Y, %H:%M}" if at else "never"
+
+
+@register.filter
+def is_past(at: datetime | None) -> bool:
+    return at is not None and at <= timezone.now()
 
 
 @register.filter

@@ -36,6 +36,7 @@ def make_quota(**fields: Any) -> Quota:
         ({"ends_at": None}, "ends_at"),
         ({"ends_at": datetime(2020, 1, 1, tzinfo=UTC)}, "ends_at"),
         ({"ends_at": datetime(2099, 1, 1)}, "ends_at"),
+        ({"ends_at": datetime(9999, 12, 31, tzinfo=UTC)}, "ends_at"),
         ({"reason": "x" * 501}, "reason"),
     ],
 )

@@ -92,3 +92,9 @@ def test_a_limit_smaller_than_one_call_says_so(
     )
     page = alices.get(address("limit", quota=tokens.pk)).content.decode()
     assert f"long answers of {model} may take 4096" in page
+
+
+def test_a_raise_ends_on_a_day_that_every_zone_has(alices: Client, asked: RaiseRequest) -> None:
+    form = {"amount": "1", "until": "9999-12-31"}
+    assert b'id="id_until_error"' in alices.post(address("approve", number=asked.pk), form).content
+    assert not QuotaRaise.objects.exists()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.issuance import issue_key
 from accounts.models import ApiKey, Membership, Organization, Project
 from billing.models import Quota
+from billing.quotas import parse_quota, raise_limit, set_quota
+from tests.billing.facts import make_event, store
 
 pytestmark = pytest.mark.django_db
 NEW = {"name": "laptop", "project": "default", "once": "a", "owner": "service"}
@@ -77,8 +82,11 @@ def test_restrictions_and_limits_are_those_of_the_form(
     [
         {"name": ""},
         {"networks": "192.0.2.1/24"},
+        {"networks": "x" * 3000},
         {"tags": "no sign"},
+        {"tags": "team=search\nteam=ads"},
         {"expires_on": "2001-01-01"},
+        {"expires_on": "9999-12-31"},
         {"monthly_usd": "much"},
         {"models": "none-such"},
     ],
@@ -88,6 +96,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_made(
 ) -> None:
     page = alices.post(address("new_key"), {**NEW, **wrong}).content.decode()
     assert f'id="id_{next(iter(wrong))}_error"' in page
+    assert len(page) < 30_000
     assert not ApiKey.objects.exists()
 
 
@@ -137,3 +146,53 @@ def test_the_page_of_a_key_asks_for_its_calls_while_some_may_come(
     assert b'hx-trigger="every 3s"' in alices.get(address).content
     ApiKey.objects.filter(pk=service_key.pk).update(made_at="2026-01-01T00:00Z")
     assert b"hx-trigger" not in alices.get(address).content
+
+
+def test_a_change_of_the_name_leaves_the_moment_of_the_end(
+    alices: Client, service_key: ApiKey
+) -> None:
+    address = f"/o/acme/keys/{service_key.public_id}/change"
+    for moment, day in (("2099-03-03T06:00Z", "2099-03-03"), ("2001-03-03T06:00Z", "2001-03-03")):
+        ApiKey.objects.filter(pk=service_key.pk).update(expires_at=moment)
+        assert f'value="{day}"' in alices.get(address).content.decode()
+        assert alices.post(address, {"name": f"since {day}", "expires_on": day}).status_code == 302
+        service_key.refresh_from_db()
+        assert service_key.name == f"since {day}"
+        assert service_key.expires_at == datetime.fromisoformat(moment)
+    alices.post(address, {"name": "nightly", "expires_on": ""})
+    service_key.refresh_from_db()
+    assert service_key.expires_at is None
+
+
+def test_a_key_that_has_ended_is_not_called_active(alices: Client, service_key: ApiKey) -> None:
+    ApiKey.objects.update(expires_at="2026-01-31T23:00Z")
+    for page in ("/o/acme/keys/", f"/o/acme/keys/{service_key.public_id}/"):
+        shown = alices.get(page).content.decode()
+        assert ">expired<" in shown
+        assert ">active<" not in shown
+        assert "until 1 Feb 2026, 00:00" in shown  # In Berlin.
+
+
+def test_the_list_says_when_a_key_was_used_and_what_raises_add(
+    alices: Client, acme: Organization, service_key: ApiKey
+) -> None:
+    quota, _ = set_quota(
+        organization=acme.pk,
+        scope="key",
+        scope_id=service_key.pk,
+        fields=parse_quota({"unit": "cost", "limit": "5.00", "window": "month"}, scope="key"),
+    )
+    raise_limit(quota, amount="2.00", ends_at=timezone.now() + timedelta(days=1))
+    at = timezone.now() - timedelta(minutes=20)
+    store([make_event(at, organization=acme.pk, key=service_key.pk)])
+    shown = alices.get("/o/acme/keys/").content.decode()
+    assert f"{at.astimezone(ZoneInfo('Europe/Berlin')):%-d %b %Y, %H:%M}" in shown
+    assert "$0.00 of $7.00" in shown
+
+
+def test_a_key_without_ready_code_is_told_where_its_endpoints_are_described(
+    alices: Client, project: Project, model: str
+) -> None:
+    page = alices.post(address("new_key"), NEW | {"endpoints": "embeddings"}).content.decode()
+    assert "There is no ready code for embeddings" in page
+    assert "No model" not in page
