@@ -119,9 +119,16 @@ def find(rows: models.QuerySet[Row], **identity: Any) -> Row:
 def complain(form: forms.BaseForm, error: AccountsError) -> None:
     """Put what was refused beside its field, or above the form."""
     if isinstance(error, InvalidField) and error.field in form.fields:
-        form.add_error(error.field, f"{error.reason[:1].upper()}{error.reason[1:]}.")
+        form.add_error(error.field, write_sentence(error.reason))
     else:
         form.add_error(None, error.message)
+
+
+def write_sentence(reason: str) -> str:
+    """Begin with a capital, unless the first word is an address, and end with one full stop."""
+    first, _, _ = reason.partition(" ")
+    begun = reason if "@" in first else f"{reason[:1].upper()}{reason[1:]}"
+    return f"{begun.rstrip('.')}."
 
 
 def show(

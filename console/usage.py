@@ -36,6 +36,7 @@ PERIODS = {
 }
 FAILED = ("upstream_refused", "upstream_failed", "upstream_timeout", "unknown", "answered_partial")
 MOST_ROWS = 100
+SHOWN_REFUSALS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def read_usage(place: Place, period: Period, only: Mapping[str, list[int]]) -> d
         "models": group_by(groups, "model")[:MOST_ROWS],
         "keys": group_by(groups, "key", labels)[:MOST_ROWS],
         "waiting": reports.waiting(place.organization),
-        "refusals": find_refusals(place, since, only)[:10],
+        "refusals": find_refusals(place, since, until, only),
     }
 
 
@@ -214,16 +215,18 @@ def add_up(label: str, groups: list[Group]) -> Sums:
     )
 
 
-def find_refusals(place: Place, since: datetime, only: Mapping[str, list[int]]) -> list[Refusal]:
-    """Return why calls were refused lately, the newest first."""
-    found = Refusal.objects.filter(organization=place.organization.pk, at__gte=since)
+def find_refusals(
+    place: Place, since: datetime, until: datetime, only: Mapping[str, list[int]]
+) -> list[Refusal]:
+    """Return why calls were refused in a period, the newest first."""
+    found = Refusal.objects.filter(organization=place.organization.pk, at__gte=since, at__lt=until)
     for column in ("project", "key"):
         if column in only:
             found = found.filter(**{f"{column}__in": only[column]})
     if "member" in only:
         owned = ApiKey.objects.filter(organization=place.organization, owner__in=only["member"])
         found = found.filter(key__in=owned.values("pk"))
-    return list(found.order_by("-at")[:20])
+    return list(found.order_by("-at")[:SHOWN_REFUSALS])
 
 
 def write_csv(organization: Organization, groups: list[Group]) -> str:

@@ -68,3 +68,10 @@ def test_a_new_organization_has_an_owner_and_a_project(charlies: Client) -> None
     assert made.time_zone == "Europe/Paris"
     assert made.memberships.get().role == "owner"
     assert made.projects.get().slug == "default"
+
+
+def test_what_is_wrong_with_a_form_is_a_sentence(alices: Client) -> None:
+    page = alices.post("/organizations/new", {"name": "Acme", "slug": "acme", "time_zone": "UTC"})
+    assert b"already exists.<" in page.content
+    form = {"email": "alice@example.org", "role": "member"}
+    assert b">alice@example.org is" in alices.post("/o/acme/people/invite", form).content
