@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.urls import resolve
 
-from tests.browser.pages import OUTSIDE, PAGES, furnish
+from tests.browser.pages import KEY_PAGES, OUTSIDE, PAGES, furnish
 from tests.browser.visit import Visit
 from tests.console.test_roles import RULES
 
@@ -37,15 +37,34 @@ def list_names(pages: dict[str, str]) -> set[str | None]:
 
 
 def test_the_dark_theme_and_a_phone_have_none_either(visit: Callable[..., Visit]) -> None:
-    phone = visit(color_scheme="dark", viewport={"width": 390, "height": 844})
+    phone = visit(color_scheme="dark", viewport={"width": 360, "height": 844})
     phone.sign_in_as_operator()
     barriers = []
     for path in PAGES.values():
         phone.go(path.format(o="/o/demo/"))
         barriers += phone.find_barriers()
-        wide = phone.page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        assert not wide, f"{phone.page.url} has to be scrolled sideways"
+        assert not is_too_wide(phone), f"{phone.page.url} has to be scrolled sideways"
     assert barriers == []
+
+
+def test_names_without_a_gap_make_no_page_of_a_phone_wider(visit: Callable[..., Visit]) -> None:
+    phone = visit(viewport={"width": 360, "height": 740})
+    phone.sign_in_as_operator()
+    organization = phone.make_organization("W" * 100)
+    phone.make_key(organization, "W" * 100)
+    phone.press("I have kept it; show the key")
+    key = phone.page.url.removeprefix(phone.url)
+    pages = [organization, f"{organization}keys/", f"{organization}projects/default/", key]
+    for path in (*pages, *(f"{key}{each}" for each in KEY_PAGES)):
+        phone.go(path)
+        assert not is_too_wide(phone), f"{path} has to be scrolled sideways"
+        for menu in phone.page.locator("summary").all()[:2]:
+            menu.click()
+            assert not is_too_wide(phone), f"{path} has a menu that leads outside"
+
+
+def is_too_wide(person: Visit) -> bool:
+    return bool(person.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
 
 def test_a_keyboard_reaches_what_a_mouse_does(visit: Callable[..., Visit]) -> None:

@@ -65,8 +65,10 @@
         return;
       }
       for await (const event of readEvents(response.body)) {
+        if (event.error) throw new Error(event.error.message);
         answer.textContent += event.choices?.[0]?.delta?.content ?? "";
       }
+      if (!answer.textContent) answer.textContent = "The answer came, without any text.";
     } catch (error) {
       answer.textContent = `The call broke off: ${error.message}`;
     } finally {
