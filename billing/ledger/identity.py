@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -23,6 +24,7 @@ from billing.ledger.rates import Rates, connect
 from billing.ledger.recalls import LACKED_LOOK_SECONDS
 from billing.ledger.settler import Settler
 from billing.ledger.spool import Spool
+from billing.ledger.standing import Readings, read_windows
 from billing.usage import new_id
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,9 @@ class Process:
         self.settler = Settler(
             Database(conninfo, name="tollgate settlement"), process=self.id, spool=self.spool
         )
+        self._reads = Database(conninfo, name="tollgate reads")
+        self.stored_readings = Readings(partial(read_windows, self._reads), loops=loops)
+        self.rate_readings = Readings(self.rates.standing, loops=loops)
         self._idle_rates = Idle()
         self.finished = 0
         self.open_holds = 0
@@ -99,6 +104,7 @@ class Process:
                 task.cancel()
             self.database.drop()
             self.settler.database.drop()
+            self._reads.drop()
             self.spool.close(remove=True)
             await self.rates.close()
 

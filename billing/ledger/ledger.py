@@ -27,18 +27,12 @@ import msgspec
 import psycopg
 
 from billing.ledger import core, processes
-from billing.ledger.allowances import (
-    WAIT_SECONDS,
-    Claim,
-    Standing,
-    Unavailable,
-)
+from billing.ledger.allowances import Claim, Standing, Unavailable
 from billing.ledger.bundles import Bundle
-from billing.ledger.database import AWAY, Database
+from billing.ledger.database import AWAY
 from billing.ledger.identity import Process
 from billing.ledger.loops import Loops
 from billing.ledger.spool import DONE, SEEN, VOID, SpoolFull
-from billing.ledger.standing import read_windows
 from billing.quotas import QuotaRule
 from billing.usage import UsageEvent, UsageSource
 
@@ -86,7 +80,6 @@ class Ledger:
         self._redis_url = redis_url
         self._spool_root = spool_root
         self._spool_max_bytes = spool_max_bytes
-        self._reads = Database(conninfo, name="tollgate reads")
         self.loops = Loops()
         self._tending: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
@@ -215,15 +208,13 @@ class Ledger:
 
         Raises Unavailable within WAIT_SECONDS when the database does not answer.
         """
-        windows = self.process.allowances.find(Bundle(rules), now=now, time_zone=time_zone)
-        reading = asyncio.ensure_future(
-            read_windows(self._reads, [w for w in windows if not w.is_rate])
-        )
-        done, _ = await asyncio.wait([reading], timeout=WAIT_SECONDS)
-        if not done or reading.exception() is not None:
-            raise Unavailable("the database did not answer in time")
-        rates = await self.process.rates.standing([w for w in windows if w.is_rate])
-        found = {standing.rule.id: standing for standing in [*reading.result(), *rates]}
+        process = self.process
+        windows = process.allowances.find(Bundle(rules), now=now, time_zone=time_zone)
+        stored = [window for window in windows if not window.is_rate]
+        rates = [window for window in windows if window.is_rate]
+        standings = await process.stored_readings.ask(stored) if stored else []
+        standings += await process.rate_readings.ask(rates) if rates else []
+        found = {standing.rule.id: standing for standing in standings}
         return [found[rule.id] for rule in rules]
 
     async def close(self, *, timeout_seconds: float) -> None:
@@ -236,7 +227,6 @@ class Ledger:
             await asyncio.wait(self._leaving, timeout=timeout_seconds)
         for task in self._leaving:
             task.cancel()
-        self._reads.drop()
 
     async def _be_born(self) -> None:
         process = Process(

@@ -125,6 +125,8 @@ async def test_a_spool_that_cannot_be_looked_at_is_looked_at_again(
     await until_failed(ledger, "sync the spool")
     spool.folder = folder
     await spend(ledger, rule, held=100, used=30)
+    spool.flush()
+    assert spool._dirty
 
     async def is_synced() -> bool:
         return not spool._dirty
