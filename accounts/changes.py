@@ -124,11 +124,15 @@ class Follower:
             await self._recover(error)
 
     async def _wait_for_notice(self, connection: psycopg.AsyncConnection) -> None:
-        """Wait until something was said, POLL_SECONDS at most; pass on what is not for us."""
+        """Wait until something was said, POLL_SECONDS at most; pass on what is not for us. What
+        nobody can read, as of another release, is passed over: it says nothing of the log."""
         async for notice in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
             take = self._notices.get(notice.channel)
             if take is not None:
-                take(notice.payload)
+                try:
+                    take(notice.payload)
+                except Exception:
+                    logger.exception("A notice on %s cannot be read.", notice.channel)
 
     async def _open(self) -> psycopg.AsyncConnection:
         self._connection = await connect(

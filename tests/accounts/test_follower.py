@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import LiteralString
@@ -58,6 +58,19 @@ async def test_a_change_is_applied_in_well_under_a_second(
             await _until(lambda: names.names[project.pk] == f"name {number}")  # noqa: B023
             slowest = max(slowest, time.monotonic() - began)
         assert slowest < 0.9
+
+
+async def test_a_notice_that_cannot_be_read_has_nothing_loaded_again(
+    project: Project, dsn: str, aconn: psycopg.AsyncConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One word of another release on the recalls' channel had every key be read anew."""
+    numbers: list[int] = []
+    async with _following(dsn, {"numbers": lambda said: numbers.append(int(said))}) as (_, names):
+        await aconn.execute("NOTIFY numbers, 'one'")
+        await aconn.execute("NOTIFY numbers, '2'")
+        await _until(lambda: numbers == [2])
+        assert names.loads == 1
+    assert "A notice on numbers cannot be read." in caplog.text
 
 
 async def test_a_change_of_another_kind_does_not_concern_a_subscriber(
@@ -162,9 +175,11 @@ def test_trimming_keeps_what_is_young_and_the_newest_row(project: Project) -> No
 
 
 @asynccontextmanager
-async def _following(dsn: str) -> AsyncIterator[tuple[Follower, Names]]:
+async def _following(
+    dsn: str, notices: Mapping[str, Callable[[str], None]] | None = None
+) -> AsyncIterator[tuple[Follower, Names]]:
     names = Names()
-    follower = Follower(dsn, [names], freshness_seconds=5)
+    follower = Follower(dsn, [names], freshness_seconds=5, notices=notices)
     await follower.start()
     async with _running(follower):
         yield follower, names
