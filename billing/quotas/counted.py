@@ -49,7 +49,10 @@ def find_counted(quotas: Sequence[Quota], *, at: datetime) -> dict[int, QuotaWin
 
 def _make_window(quota: Quota, at: datetime) -> QuotaWindow:
     starts_at, ends_at = period(quota.window, at, "UTC")
-    return QuotaWindow(quota=quota, starts_at=starts_at, ends_at=ends_at, limit=quota.limit)
+    nothing = {"posted": 0, "overrun": 0, "drawn": 0}  # Of rows the database says so by itself.
+    return QuotaWindow(
+        quota=quota, starts_at=starts_at, ends_at=ends_at, limit=quota.limit, **nothing
+    )
 
 
 def _ask(pipeline: Redis, window: QuotaWindow) -> None:

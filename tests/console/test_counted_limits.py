@@ -77,6 +77,15 @@ def test_requests_of_this_minute_and_calls_at_once_are_shown(
         "requests": "570",
         "concurrency": "7",
     }
+    assert {row["window_now"]["used"] for row in rows} == {"0"}
+
+
+def test_a_cost_of_a_minute_is_told_by_the_api_in_dollars(
+    alices: Client, acme: Organization, project: Project, redis: Redis
+) -> None:
+    count(redis, make(acme, project, unit="cost", window="minute", limit=10**11), 15 * 10**9)
+    [row] = alices.get("/api/v1/organizations/acme/quotas").json()["items"]
+    assert (row["window_now"]["used"], row["window_now"]["drawn"]) == ("0.00", "1.50")
 
 
 def test_without_redis_the_page_says_what_is_allowed(
