@@ -71,9 +71,11 @@ def _read_window(fields: Mapping[str, object], unit: str) -> str:
     is_now = unit == "concurrency"
     window = _choose(fields, "window", Quota.Window.values, default="none" if is_now else None)
     if is_now and window != "none":
-        raise InvalidField("window", f"concurrency counts what runs now: write none, not {window}")
+        raise InvalidField(
+            "window", f"must be none for concurrency, which counts what runs now; not {window}"
+        )
     if not is_now and window == "none":
-        raise InvalidField("window", f"{unit} need a period; only concurrency has none")
+        raise InvalidField("window", f"must be a period for {unit}; only concurrency has none")
     return window
 
 

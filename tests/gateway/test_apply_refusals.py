@@ -56,7 +56,7 @@ organizations:
     assert "'2,50' is not an amount" in told[8]
     assert "'acme corp'" in told[10]
     assert told[11] == "time_zone: 'Europe/Berln' is not a time zone of the IANA database"
-    assert told[13] == "quota: window: requests need a period; only concurrency has none"
+    assert told[13] == "quota: window: must be a period for requests; only concurrency has none"
 
 
 def test_one_wrong_line_keeps_all_others_from_being_applied() -> None:
@@ -207,7 +207,7 @@ def test_another_price_from_the_same_day_on_is_refused() -> None:
         ("{limit: 1, window: month}", "unit"),
         ("{unit: coast, limit: 1, window: month}", "coast"),
         ("{unit: requests, limit: 1.5, window: hour}", "must be a whole number"),
-        ("{unit: concurrency, limit: 1, window: day}", "write none, not day"),
+        ("{unit: concurrency, limit: 1, window: day}", "must be none for concurrency"),
         ("{unit: requests, limit: 1, window: day, clamp: true}", "must be false"),
         ("{unit: cost, window: month}", "limit"),
         ("{unit: cost, limit: -1, window: month}", "negative"),
