@@ -101,7 +101,9 @@ def export(request: HttpRequest, place: Place) -> HttpResponse:
         zone=ZoneInfo(place.organization.time_zone),
         only=only,
     )
-    answer = HttpResponse(write_csv(place.organization, groups), content_type="text/csv")
+    answer = HttpResponse(
+        write_csv(place.organization, groups), content_type="text/csv; charset=utf-8"
+    )
     name = f"{place.organization.slug}-{period.first}-{period.after}.csv"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
@@ -126,12 +128,12 @@ def read_filter(
     """Return the columns that are asked for, and what they are called. Raises Http404."""
     only = see_only(place)
     chosen: dict[str, object] = {}
-    if slug := request.GET.get("project"):
+    if slug := read_word(request, "project"):
         project = Project.objects.filter(organization=place.organization, slug=slug).first()
         if project is None:
             raise Http404
         only["project"], chosen["project"] = [project.pk], project
-    if public_id := request.GET.get("key"):
+    if public_id := read_word(request, "key"):
         keys = ApiKey.objects.filter(organization=place.organization, public_id=public_id)
         if not place.may(Right.SEE_ALL_USAGE):
             keys = keys.filter(owner=place.standing.membership)
@@ -140,6 +142,11 @@ def read_filter(
             raise Http404
         only["key"], chosen["key"] = [key.pk], key
     return only, chosen
+
+
+def read_word(request: HttpRequest, name: str) -> str:
+    """Return what a query says, without what no text in the database can hold."""
+    return request.GET.get(name, "").strip().replace("\0", "")
 
 
 def see_only(place: Place) -> dict[str, list[int]]:
@@ -241,7 +248,7 @@ def write_csv(organization: Organization, groups: list[Group]) -> str:
         writer.writerow(
             [
                 group.starts_at.date().isoformat(),
-                projects.get(int(group.values["project"] or 0), ""),
+                disarm(projects.get(int(group.values["project"] or 0), "")),
                 keys.get(int(group.values["key"] or 0), ""),
                 disarm(str(group.values["model"])),
                 group.calls,

@@ -71,3 +71,11 @@ def test_a_day_is_one_of_the_organization_on_the_page_and_in_the_file(
     for period, calls in (("today", 1), ("7", 2), ("365", 2), ("nonsense", 2)):
         page = alices.get("/o/acme/usage/", {"period": period}).content.decode()
         assert f"<dt>Calls</dt><dd>{calls}</dd>" in page
+
+
+def test_a_filter_that_names_nothing_of_ours_is_a_page_that_is_not_there(alices: Client) -> None:
+    for page in ("/o/acme/usage/", "/o/acme/usage/export"):
+        for column in ("project", "key"):
+            assert alices.get(page, {column: "nothing"}).status_code == 404
+            assert alices.get(page, {column: "no\0thing"}).status_code == 404
+            assert alices.get(page, {column: "\0"}).status_code == 200
