@@ -25,7 +25,6 @@ TITLES = {
 }
 # For whom nothing can be called yet.
 EXAMPLE_MODEL = "gpt-4o"
-VARIABLE = "$TOLLGATE_API_KEY"
 # What to do about an error, by its code, where its message alone does not say it.
 ADVICE = {
     "invalid_value": "Change the field that the message names.",
@@ -97,7 +96,7 @@ def show_one(request: HttpRequest, name: str) -> HttpResponse:
         endpoints=list_endpoints(),
         snippets=compose_snippets(
             public_url=settings.PUBLIC_URL,
-            key=VARIABLE,
+            key=None,
             model=models[0] if models else EXAMPLE_MODEL,
             endpoints=list_endpoints(),
         ),
