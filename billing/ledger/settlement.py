@@ -25,6 +25,9 @@ from billing.usage import UsageEvent
 
 log = logging.getLogger(__name__)
 
+# A spool may hold a million attempts: so many are one statement, which PostgreSQL gives a minute.
+AT_ONCE = 5_000
+
 decode_event = msgspec.json.Decoder(UsageEvent).decode
 
 
@@ -133,15 +136,18 @@ async def leave_out_unreadable(
     connection: AsyncConnection[Any], events: Sequence[bytes]
 ) -> list[bytes]:
     """Return the events that this release can read. The others, which a later one has left in a
-    spool, are set aside: no process could start beside them."""
+    spool, are set aside: what their process had drawn would never go back."""
     kept = []
-    for event in events:
+    for payload in events:
         try:
-            decode_event(event)
+            event = decode_event(payload)
         except msgspec.ValidationError as error:
-            await set_aside(connection, event, str(error))
+            await set_aside(connection, payload, str(error))
+            continue
+        if len(event.windows) == len(event.window_amounts) == len(event.window_holds):
+            kept.append(payload)
         else:
-            kept.append(event)
+            await set_aside(connection, payload, "it has not an amount and a hold for each window")
     return kept
 
 
@@ -169,8 +175,13 @@ async def settle_for_ended(
 ) -> None:
     """Post a dead process's attempts to its allowances. The caller holds the transaction, the
     process's row and all windows; what cannot be stored is set aside, so that it can be ended."""
-    if not events:
-        return
+    for start in range(0, len(events), AT_ONCE):
+        await _settle_for_ended(connection, process=process, events=events[start : start + AT_ONCE])
+
+
+async def _settle_for_ended(
+    connection: AsyncConnection[Any], *, process: str, events: Sequence[bytes]
+) -> None:
     parameters = {"events": json_array(events), "process": process, "late": True}
     try:
         async with connection.transaction():
@@ -181,7 +192,7 @@ async def settle_for_ended(
             return
         middle = len(events) // 2
         for half in (events[:middle], events[middle:]):
-            await settle_for_ended(connection, process=process, events=half)
+            await _settle_for_ended(connection, process=process, events=half)
 
 
 async def record_conflict(connection: AsyncConnection[Any], event: UsageEvent, digest: str) -> None:

@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
-from billing.ledger import processes
+from billing.ledger import processes, settlement
 from billing.ledger.allowances import Unavailable
 from billing.ledger.ledger import Ledger
 from billing.ledger.spool import SEEN
@@ -216,6 +217,45 @@ async def test_an_attempt_that_cannot_be_stored_does_not_keep_a_dead_process_ali
     assert await one(aconn, "SELECT count(*) FROM usage_event") == 4
     assert await one(aconn, "SELECT count(*) FROM rejected_event") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_attempt_that_contradicts_itself_does_not_keep_a_dead_process_alive(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    """Its windows are told from its amounts by their places, and one had none."""
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    for n in range(3):
+        event = sent_event(100)
+        ledger.send(await hold(ledger, (rule, 100)), event)
+        if n == 1:
+            event.window_holds = []
+            ledger.process.spool.note(SEEN, event.id, msgspec.json.encode(event))
+    ledger.process.spool.flush()
+    kill(ledger)
+    assert await processes.reap_ended_processes(dsn, tmp_path) == 1
+    assert await one(aconn, "SELECT count(*) FROM usage_event") == 2
+    assert await one(aconn, "SELECT count(*) FROM rejected_event") == 1
+    assert (await window_of(aconn, rule)).drawn == 0
+
+
+async def test_a_large_spool_is_settled_piece_by_piece(
+    dsn: str, tmp_path: Path, aconn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement for all of it took longer than PostgreSQL gives one, each time anew."""
+    monkeypatch.setattr(settlement, "AT_ONCE", 3)
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 10_000)
+    for n in range(11):
+        event = sent_event(100)
+        event.model = "with a NUL \0" if n == 4 else "gpt-4o"
+        ledger.send(await hold(ledger, (rule, 100)), event)
+    ledger.process.spool.flush()
+    kill(ledger)
+    assert await processes.reap_ended_processes(dsn, tmp_path) == 1
+    assert await one(aconn, "SELECT count(*) FROM usage_event") == 10
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.drawn, row.allowances) == (1000, 0, 0)
 
 
 async def test_a_process_whose_lease_ran_out_unnoticed_leaves_nothing_captured(
