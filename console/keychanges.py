@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -25,6 +24,7 @@ from console.keyforms import Restrictions, Rotation
 from console.keys import read_rows, show_secret, translate, visible_keys
 from console.limits import find_standing_of
 from console.shell import Place, complain, find, inside, show, writing
+from console.templatetags.figures import move
 
 SHOWN_CALLS = 20
 LIVELY_FOR = timedelta(minutes=15)
@@ -143,11 +143,10 @@ def find_managed(place: Place, key: str) -> ApiKey:
 
 def describe(place: Place, key: ApiKey) -> dict[str, object]:
     """Return a key as its form writes it."""
-    zone = ZoneInfo(place.organization.time_zone)
-    ends = key.expires_at
+    ends = key.expires_at and move(key.expires_at, place.organization.time_zone)
     return {
         "name": key.name,
-        "expires_on": (ends.astimezone(zone) - timedelta(seconds=1)).date() if ends else None,
+        "expires_on": (ends - timedelta(seconds=1)).date() if ends else None,
         "models": key.allowed_models,
         "endpoints": key.allowed_endpoints,
         "networks": "\n".join(str(network) for network in key.allowed_networks),

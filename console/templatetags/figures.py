@@ -75,7 +75,15 @@ def meter(used: int, limit: int | None, label: str) -> dict[str, object]:
 @register.filter
 def moment(at: datetime | None, zone: str = "UTC") -> str:
     """Write a time in a zone, to the minute."""
-    return f"{at.astimezone(ZoneInfo(zone)):%-d %b %Y, %H:%M}" if at else "never"
+    return f"{move(at, zone):%-d %b %Y, %H:%M}" if at else "never"
+
+
+def move(at: datetime, zone: str) -> datetime:
+    """Return a time in a zone; the last hours that there are stay where they were written."""
+    try:
+        return at.astimezone(ZoneInfo(zone))
+    except OverflowError:
+        return at
 
 
 @register.filter

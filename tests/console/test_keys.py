@@ -196,3 +196,11 @@ def test_a_key_without_ready_code_is_told_where_its_endpoints_are_described(
     page = alices.post(address("new_key"), NEW | {"endpoints": "embeddings"}).content.decode()
     assert "There is no ready code for embeddings" in page
     assert "No model" not in page
+
+
+def test_a_key_that_ends_with_the_calendar_is_shown_in_every_zone(
+    alices: Client, service_key: ApiKey
+) -> None:
+    ApiKey.objects.update(expires_at="9999-12-31T23:59Z")
+    for page in ("", f"{service_key.public_id}/", f"{service_key.public_id}/change"):
+        assert b"9999" in alices.get(f"/o/acme/keys/{page}").content
