@@ -100,6 +100,9 @@ class DrawTask:
             except Exception as error:
                 self._fail(batch, error)
                 self._loops.note_failure("draw")
+            except asyncio.CancelledError:
+                _refuse(batch, "the draw was broken off")
+                raise
             finally:
                 allowances.round_started = None
             await self._ask_others()
@@ -359,9 +362,13 @@ class DrawTask:
             self.failing = True
             log.warning("a draw failed: %s", error)
             self._database.drop()
-        for waiter in batch:
-            if waiter.leave():
-                waiter.refuse(Unavailable(str(error)))
+        _refuse(batch, str(error))
+
+
+def _refuse(batch: Sequence[Waiter], why: str) -> None:
+    for waiter in batch:
+        if waiter.leave():
+            waiter.refuse(Unavailable(why))
 
 
 def _stored_of(batch: Sequence[Waiter]) -> list[Window]:

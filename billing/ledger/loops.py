@@ -49,6 +49,11 @@ class Loops:
             try:
                 await run()
                 return
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self.note_failure(name)  # Something that it waited for was cancelled, not it.
             except Exception:
                 self.note_failure(name)
             await asyncio.sleep(PAUSE_SECONDS)

@@ -141,6 +141,48 @@ async def test_rates_are_tended_again(ledger: Ledger) -> None:
     assert not any(task.done() for task in ledger.process._tasks)
 
 
+async def test_only_a_task_that_is_cancelled_itself_ends_of_it(ledger: Ledger) -> None:
+    """What it awaits may be cancelled by others, which looks the same."""
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    turns: list[asyncio.Future[None]] = []
+
+    async def run() -> None:
+        turns.append(never if turns else asyncio.get_running_loop().create_future())
+        if len(turns) == 1:
+            turns[0].cancel()
+        await turns[-1]
+
+    task = ledger.loops.start("run", run)
+    await until_failed(ledger, "run")
+
+    async def goes_on() -> bool:
+        return len(turns) == 2
+
+    await eventually(goes_on)
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+
+
+async def test_who_waits_for_a_draw_that_is_cancelled_keeps_nobody_waiting(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, 1000)
+    quota = "SELECT 1 FROM quota WHERE id = %s FOR UPDATE"
+    async with aconn.transaction():
+        await aconn.execute(quota, [rule.id])
+        waiting = asyncio.create_task(hold(ledger, (rule, 10)))
+
+        async def is_drawing() -> bool:
+            return ledger.process.allowances.round_started is not None
+
+        await eventually(is_drawing)
+        ledger.process._tasks[-1].cancel()
+        with pytest.raises(Unavailable):
+            await waiting
+    assert find(ledger, rule).waiting == 0
+
+
 async def test_a_failure_is_named_for_a_while(
     ledger: Ledger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
