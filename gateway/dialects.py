@@ -89,7 +89,9 @@ def _anthropic(path: str, read_answer: Callable[[bytes], Answer], stream: Any) -
 
 
 _CHAT = _openai("/chat/completions", openai_chat.read_answer, openai_chat.ChatStream)
-_RESPONSES = _openai("/responses", openai_responses.read_answer, openai_responses.ResponsesStream)
+_RESPONSES = _openai(
+    "/responses", openai_responses.read_answer, openai_responses.ResponsesStream
+)._replace(least_cap=openai_responses.LEAST_CAP)
 _MESSAGES = _anthropic(
     "/v1/messages", anthropic_messages.read_answer, anthropic_messages.MessagesStream
 )
@@ -109,7 +111,6 @@ _RESPONSES_PROVIDERS = ProvidersSide(
     reader=openai_responses.ResponsesEventReader,
     long_names=long_names,
     headers=(),
-    least_cap=openai_responses.LEAST_CAP,
 )
 _MESSAGES_PROVIDERS = ProvidersSide(
     speech=_MESSAGES,

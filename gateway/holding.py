@@ -51,7 +51,9 @@ def make_offer(call: Call, way: LaneRoute) -> Offer:
     request, model, lane = call.request, call.model, call.lane
     if way.price is None and lane.needs_price:
         raise PriceUnknown
-    cap = max(call.cap or bounds.output_cap(request, model), way.passage.least_cap)
+    cap = call.cap or bounds.output_cap(request, model)
+    if way.passage.is_translated:  # What passes has its caller's own cap, for better or worse.
+        cap = max(cap, way.passage.least_cap)
     route = way.route
     body, names = way.passage.write_request(
         request, upstream_model=route.upstream_model, output_cap=cap, cap_field=route.cap_field

@@ -66,7 +66,7 @@ Written = tuple[bytes, Names]
 class Passage(Protocol):
     """`path` is below the provider's base URL, `forwards` what of a caller's headers goes on,
     `queries` what of the query of its address, as `name=value`, `least_cap` the smallest output cap
-    that is written."""
+    that its provider takes."""
 
     @property
     def path(self) -> str: ...
@@ -94,7 +94,8 @@ class Passage(Protocol):
 
 
 class Speech(NamedTuple):
-    """What a provider hears and says at one of its paths."""
+    """What a provider hears and says at one of its paths, where it takes no output cap below
+    `least_cap`."""
 
     path: str
     forwards: frozenset[bytes]
@@ -103,6 +104,7 @@ class Speech(NamedTuple):
     read_answer: Callable[[bytes], Answer]
     stream: Callable[..., EventStream] | None
     queries: frozenset[bytes] = frozenset()
+    least_cap: int = 1
 
 
 class Passing(NamedTuple):
@@ -111,11 +113,14 @@ class Passing(NamedTuple):
     speech: Speech
     write: Callable[..., bytes]
     is_translated: bool = False
-    least_cap: int = 1
 
     @property
     def path(self) -> str:
         return self.speech.path
+
+    @property
+    def least_cap(self) -> int:
+        return self.speech.least_cap
 
     @property
     def forwards(self) -> frozenset[bytes]:
@@ -151,8 +156,7 @@ class CallersSide(NamedTuple):
 
 
 class ProvidersSide(NamedTuple):
-    """How a dialect is written to its providers, and answers are read from them. They take no
-    output cap below `least_cap`."""
+    """How a dialect is written to its providers, and answers are read from them."""
 
     speech: Speech
     write_conversation: Callable[..., bytes]
@@ -160,7 +164,6 @@ class ProvidersSide(NamedTuple):
     reader: Callable[..., EventReader]
     long_names: Callable[[Conversation], Names]
     headers: Pairs
-    least_cap: int = 1
 
 
 class Translating(NamedTuple):
@@ -179,7 +182,7 @@ class Translating(NamedTuple):
 
     @property
     def least_cap(self) -> int:
-        return self.provider.least_cap
+        return self.provider.speech.least_cap
 
     @property
     def forwards(self) -> frozenset[bytes]:

@@ -88,7 +88,7 @@ def explain_hold(quota: QuotaExplanation, cap_field: str, largest_cap: int | Non
     elif quota.unit == "input_tokens":
         remedy = "Shorten the input."
     else:
-        remedy = "Not even one token of output would fit: shorten the input."
+        remedy = "Not even the shortest answer would fit: shorten the input."
     return (
         f"This call {_COULD_USE[quota.hold]} {_show(quota, quota.needed)}, more than the whole "
         f"{_name_quota(quota, article='')} of {_show(quota, quota.limit)}. {remedy} "

@@ -94,7 +94,8 @@ class UnboundedFeature(BadRequest):
 class HoldExceedsLimit(BadRequest):
     """The most that the call can cost is more than the whole quota allows.
 
-    `largest_cap` is the largest output cap that would fit, None where even one token would not.
+    `largest_cap` is the largest output cap that would fit, None where not even the shortest
+    answer would.
     """
 
     code = "hold_exceeds_limit"

@@ -59,18 +59,17 @@ async def test_what_passes_keeps_its_callers_cap(
     assert caps(provider) == [5]
 
 
-@pytest.mark.parametrize(("left", "status"), [(16, 200), (15, 400)])
+@pytest.mark.parametrize("endpoint", ["chat.completions", "responses"])
+@pytest.mark.parametrize("left", [16, 15])
 async def test_an_answer_is_shortened_to_sixteen_and_no_further(
-    left: int, status: int, world: World, start: Start, provider: RunningProvider
+    left: int, endpoint: str, world: World, start: Start, provider: RunningProvider
 ) -> None:
     await in_django(prepare, world)
     await in_django(world.add_quota, left * OUTPUT_TICKS, clamp=True)
     served = await start()
-    answer = await served.client.post(
-        ENDPOINTS["chat.completions"], json=ask("chat.completions", OF_RESPONSES)
-    )
-    assert answer.status_code == status
-    assert caps(provider) == [16] * (status == 200)
+    answer = await served.client.post(ENDPOINTS[endpoint], json=ask(endpoint, OF_RESPONSES))
+    assert answer.status_code == (200 if left == 16 else 400)
+    assert caps(provider) == ([16] if left == 16 else [])
 
 
 async def test_what_is_left_of_a_quota_is_not_stretched(

@@ -147,7 +147,7 @@ async def test_a_call_of_which_not_even_one_token_fits_is_told_so(
     served = await start()
     error = (await served.post(chat(max_tokens=1))).json()["error"]
     assert error["code"] == "hold_exceeds_limit"
-    assert "Not even one token" in error["message"]
+    assert "Not even the shortest answer" in error["message"]
 
 
 def with_part(**part: Any) -> dict[str, Any]:

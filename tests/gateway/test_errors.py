@@ -191,7 +191,7 @@ def test_a_call_that_can_never_fit_is_told_what_would() -> None:
     assert "Set max_tokens to 12 or less." in fits.message
     assert (fits.status, fits.code, fits.field) == (400, "hold_exceeds_limit", "max_tokens")
     never = errors.HoldExceedsLimit(QUOTA, cap_field="max_tokens", largest_cap=None)
-    assert "Not even one token" in never.message
+    assert "Not even the shortest answer" in never.message
 
 
 def test_every_refusal_of_a_key_has_a_status() -> None:
