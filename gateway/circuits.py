@@ -61,6 +61,10 @@ class Circuits:
     def count_resting(self, *, now: float) -> int:
         return sum(circuit.is_resting(now) for circuit in self._troubled.values())
 
+    def list_failing(self) -> list[int]:
+        """Return the routes that came to a rest and have not answered since."""
+        return [route for route, circuit in self._troubled.items() if circuit.rests]
+
     def note_trial(self, route: int, *, now: float) -> None:
         """A call is sent there: until it ends nobody else needs to find out how the route is."""
         circuit = self._troubled.get(route)

@@ -6,6 +6,7 @@ docs/guides/operating.md says what to do about each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,12 +21,14 @@ from redis.exceptions import RedisError
 from accounts.triggers import find_missing_triggers
 from billing.models import GatewayProcess, LedgerCheck
 from billing.status import FIGURES, RouteHealth, read_figures, read_routes
+from gateway.models import Route
 
 SILENT_SECONDS = 30
 LAG_SECONDS = 60
 UNCHECKED_SECONDS = 3 * 3600
 WAITING_TASKS = 100
 SHOWN_CHECKS = 8
+SHOWN_ROUTES = 50
 PING_SECONDS = 1.0
 
 # Figures that have to be zero, by the name of what is wrong where they are not.
@@ -70,6 +73,7 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes: int = 0
     open_holds: int = 0
     degraded: Sequence[str] = ()
+    failing_routes: Sequence[int] = ()
 
     @property
     def is_silent(self) -> bool:
@@ -111,6 +115,7 @@ def read_overview(connection: BaseDatabaseWrapper, *, now: datetime) -> Overview
     waiting = count_waiting_tasks()
     troubles = [
         *find_troubles(figures, processes, waiting_tasks=waiting, now=now),
+        *find_failing_routes(processes),
         *(
             Trouble("changes_unseen", f"The trigger {each} is missing or disabled.")
             for each in find_missing_triggers(connection)
@@ -149,6 +154,26 @@ def find_troubles(
     for name, (figure, text) in ZEROS.items():
         if figures[figure]:
             yield Trouble(name, text.format(int(figures[figure])))
+
+
+def find_failing_routes(processes: Sequence[ProcessState]) -> Iterator[Trouble]:
+    """Name the routes that failed and have not answered since. A call that reached no provider is
+    no attempt, so that reports of routes do not have it."""
+    failing = Counter(
+        route for process in processes if not process.is_silent for route in process.failing_routes
+    )
+    routes = Route.objects.filter(
+        pk__in=list(failing), enabled=True, model__enabled=True, provider__enabled=True
+    )
+    for route in routes.select_related("model", "provider").order_by("provider", "model")[
+        :SHOWN_ROUTES
+    ]:
+        told = "1 process" if failing[route.pk] == 1 else f"{failing[route.pk]} processes"
+        yield Trouble(
+            "route_fails",
+            f"Provider {route.provider} failed calls of {route.model} one after another, or asked"
+            f" to be left alone, and has not answered since, says {told}.",
+        )
 
 
 def _ailments(process: ProcessState) -> Iterator[Trouble]:

@@ -223,6 +223,7 @@ class GatewayProcess:
             spool_bytes=process.spool.size_bytes,
             open_holds=process.open_holds,
             degraded=self.degraded(),
+            failing_routes=self.circuits.list_failing(),
         )
 
     def degraded(self) -> list[str]:

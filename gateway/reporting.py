@@ -46,6 +46,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes: int
     open_holds: int
     degraded: list[str]
+    failing_routes: list[int]
 
 
 class Reporter:

@@ -39,6 +39,10 @@ class ProcessOut(serializers.Serializer[Any]):
     spool_bytes = serializers.IntegerField()
     open_holds = serializers.IntegerField()
     degraded = serializers.ListField(child=serializers.CharField())
+    failing_routes = serializers.ListField(
+        child=serializers.IntegerField(),
+        help_text="Those that have not answered since they failed.",
+    )
 
 
 class CheckOut(serializers.ModelSerializer[LedgerCheck]):

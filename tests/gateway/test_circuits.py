@@ -58,6 +58,16 @@ def test_a_route_rests_after_several_failures_in_a_row() -> None:
     assert order(circuits, 1, 2, now=NOW + FIRST_REST_SECONDS) == [1, 2]
 
 
+def test_a_route_fails_until_it_answers() -> None:
+    circuits = Circuits()
+    fail(circuits, 1, times=FAILURES - 1)
+    assert circuits.list_failing() == []
+    fail(circuits, 1, times=1)
+    assert circuits.list_failing() == [1]
+    circuits.note_answer(1)
+    assert circuits.list_failing() == []
+
+
 def test_an_answer_in_between_makes_failures_count_anew() -> None:
     circuits = Circuits()
     fail(circuits, 1, times=FAILURES - 1)

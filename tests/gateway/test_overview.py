@@ -17,9 +17,15 @@ from billing.models import GatewayProcess, LedgerCheck
 from billing.rollups import fold_usage
 from billing.status import FIGURES
 from billing.usage import new_id
-from gateway.overview import ProcessState, count_waiting_tasks, find_troubles
+from gateway.overview import (
+    ProcessState,
+    count_waiting_tasks,
+    find_failing_routes,
+    find_troubles,
+)
 from local.children import find_free_port
 from tests.billing.facts import make_event, store
+from tests.gateway.catalogs import add_model, add_provider, add_route
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WELL = dict.fromkeys(FIGURES, 0.0)
@@ -75,6 +81,20 @@ def test_a_figure_that_is_wrong_is_named(figures: dict[str, float], name: str) -
 )
 def test_a_process_that_ails_is_named(changes: dict[str, Any], name: str) -> None:
     assert names(state(), state(**changes)) == [name]
+
+
+@pytest.mark.django_db
+def test_a_route_that_does_not_answer_is_named_once_while_it_may_be_called() -> None:
+    route = add_route(add_model("gpt-4o"), add_provider("openai"))
+    both = [state(failing_routes=[route.pk, 0]), state(failing_routes=[route.pk])]
+    silent = state(failing_routes=[route.pk], silent_seconds=99.0)
+    [trouble] = find_failing_routes([*both, silent])
+    assert trouble.name == "route_fails"
+    assert trouble.text.startswith("Provider openai failed calls of gpt-4o ")
+    assert trouble.text.endswith("says 2 processes.")
+    route.enabled = False
+    route.save()
+    assert list(find_failing_routes(both)) == []
 
 
 def test_no_process_is_the_first_thing_to_say() -> None:
