@@ -20,6 +20,17 @@ def is_same_page(person: Visit) -> bool:
     return person.page.evaluate("window.isSamePage === true") is True
 
 
+def test_what_has_to_be_mended_has_the_focus(visit: Callable[..., Visit]) -> None:
+    person = visit()
+    person.sign_in_as_operator()
+    person.go("/o/demo/keys/new")
+    person.fill(name="laptop")
+    person.page.get_by_text("Restrict it").click()
+    person.fill(tags="no sign")
+    person.press("Make the key")
+    expect(person.page.locator("[name=tags]")).to_be_focused()
+
+
 def test_a_period_is_chosen_and_the_figures_follow(visit: Callable[..., Visit]) -> None:
     person = visit()
     person.sign_in_as_operator()

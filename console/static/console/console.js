@@ -84,6 +84,8 @@
     card.hidden = false;
     card.querySelector("button").addEventListener("click", () => testCall(card));
   }
+  // What has to be mended may lie far below on a long form.
+  document.querySelector("main [aria-invalid='true']")?.focus();
   // A part of a page that cannot be had as such (one has to sign in, nothing is called so) is asked
   // for as a page.
   const goThere = (event) => location.assign(event.detail.pathInfo.finalRequestPath);
