@@ -20,7 +20,6 @@ from billing.ledger import core
 from billing.ledger.allowances import (
     Allowances,
     Claim,
-    Refill,
     Unavailable,
     Waiter,
     Window,
@@ -34,6 +33,7 @@ from billing.ledger.loops import Loops
 from billing.ledger.opening import open_windows
 from billing.ledger.rates import Rates
 from billing.ledger.recalls import CHANNEL, Recalls
+from billing.ledger.rounds import have_enough, refuse_all, stored_windows, wish
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class DrawTask:
                 self._fail(batch, error)
                 self._loops.note_failure("draw")
             except asyncio.CancelledError:
-                _refuse(batch, "the draw was broken off")
+                refuse_all(batch, "the draw was broken off")
                 raise
             finally:
                 allowances.round_started = None
@@ -155,11 +155,11 @@ class DrawTask:
         windows = list(dict.fromkeys(window for some in claims for window, _ in some))
         if not windows:
             return batch
-        if _has_enough(batch, claims):
+        if have_enough(batch, claims):
             return self._conclude_rates(batch, {}, windows)
         places = {window: position for position, window in enumerate(windows)}
         limited = [(waiter, some) for waiter, some in zip(batch, claims, strict=True) if some]
-        wants = [[Want(places[w], need, _wish(w, need)) for w, need in some] for _, some in limited]
+        wants = [[Want(places[w], need, wish(w, need)) for w, need in some] for _, some in limited]
         refused = dict(
             zip((id(w) for w, _ in limited), await self._rates.draw(windows, wants), strict=True)
         )
@@ -182,11 +182,11 @@ class DrawTask:
 
     async def _round(self, connection: Connection, batch: Sequence[Waiter]) -> None:
         """Serve a batch of waiting calls: open their windows, draw, and let them go in order."""
-        windows = _stored_of(batch)
+        windows = stored_windows(batch)
         gone = await open_windows(connection, [window for window in windows if not window.window])
         if gone:
             batch = self._refuse_those_of(gone, batch)
-            windows = _stored_of(batch)
+            windows = stored_windows(batch)
         await self._clear_doubts(connection, [window for window in windows if window.doubtful])
         claims = [
             [
@@ -199,7 +199,7 @@ class DrawTask:
         drawn_from = {window for some in claims for window, _ in some}
         ordered = sorted(drawn_from, key=lambda window: window.window)
         refused_by = [0] * len(batch)
-        if not _has_enough(batch, claims):
+        if not have_enough(batch, claims):
             refused_by = await self._draw(connection, ordered, claims)
         for waiter, position in zip(batch, refused_by, strict=True):
             self._conclude(waiter, ordered[position - 1] if position else None)
@@ -280,7 +280,7 @@ class DrawTask:
             [number for number, _, _ in claims],
             [positions[window] for _, window, _ in claims],
             [need for _, _, need in claims],
-            [_wish(window, need) for _, window, need in claims],
+            [wish(window, need) for _, window, need in claims],
             self.processes,
             self._fence,
         ]
@@ -362,36 +362,4 @@ class DrawTask:
             self.failing = True
             log.warning("a draw failed: %s", error)
             self._database.drop()
-        _refuse(batch, str(error))
-
-
-def _refuse(batch: Sequence[Waiter], why: str) -> None:
-    for waiter in batch:
-        if waiter.leave():
-            waiter.refuse(Unavailable(why))
-
-
-def _stored_of(batch: Sequence[Waiter]) -> list[Window]:
-    """Return the windows in PostgreSQL that calls claim, each once."""
-    claims = (claim for waiter in batch for claim in waiter.claims)
-    return list(dict.fromkeys(window for window, _ in claims if not window.is_rate))
-
-
-def _wish(window: Window, need: int) -> int:
-    """Say how much to draw if there is plenty: the first time the need, then much more."""
-    window.largest_need = max(need, window.largest_need)
-    is_first = window.granted == 0
-    if is_first or window.is_concurrency:
-        return need
-    return (need or window.largest_need) * window.growth
-
-
-def _has_enough(batch: Sequence[Waiter], claims: Sequence[list[Claim]]) -> bool:
-    """Say whether what is free covers all of these claims: then nothing has to be drawn."""
-    if any(isinstance(waiter, Refill) for waiter in batch):
-        return False
-    needed: dict[Window, int] = {}
-    for some in claims:
-        for window, need in some:
-            needed[window] = needed.get(window, 0) + need
-    return all(window.free >= amount for window, amount in needed.items())
+        refuse_all(batch, str(error))
