@@ -101,7 +101,8 @@ class ProviderAdmin(admin.ModelAdmin[Provider]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        shown = {"upstream_models": _upstream_models(object_id), **(extra_context or {})}
+        known = _upstream_models(int(object_id)) if object_id.isdecimal() else []
+        shown = {"upstream_models": known, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, shown)
 
     def ask_provider(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -129,7 +130,7 @@ class ProviderAdmin(admin.ModelAdmin[Provider]):
         return TemplateResponse(request, "operators/provider_test.html", context, status=status)
 
 
-def _upstream_models(provider: str | int) -> list[str]:
+def _upstream_models(provider: int) -> list[str]:
     """Return what a provider's routes ask it for, those that are enabled first."""
     routes = Route.objects.filter(provider_id=provider).order_by("-enabled", "upstream_model")
     return list(dict.fromkeys(routes.values_list("upstream_model", flat=True)))

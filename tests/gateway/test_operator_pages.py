@@ -76,6 +76,13 @@ def test_pages_of_no_model_load_under_the_policy(
     check(operator.get(page), secrets)
 
 
+@pytest.mark.parametrize("model", admin.site._registry, ids=lambda model: model._meta.label_lower)
+def test_an_address_that_names_no_row_is_no_failure(operator: Client, model: Any) -> None:
+    name = model._meta.label_lower.replace(".", "_")
+    for number in ("abc", "0", "9" * 30):
+        assert operator.get(reverse(f"admin:{name}_change", args=[number])).status_code == 302
+
+
 def test_every_page_stands_in_a_group_on_the_first_page(operator: Client) -> None:
     groups = {app["name"]: app["models"] for app in operator.get("/admin/").context["app_list"]}
     assert "Other" not in groups, groups.get("Other")
