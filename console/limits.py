@@ -304,7 +304,7 @@ def name_places(place: Place, quotas: list[Quota]) -> dict[tuple[str, int], str]
         ("organization", place.organization.pk): "the whole organization",
         **{("project", each.pk): f"project {each.name}" for each in projects},
         **{("member", each.pk): each.user.email for each in members.select_related("user")},
-        **{("key", each.pk): f"key {each.name}" for each in keys},
+        **{("key", each.pk): f"key {each}" for each in keys},
     }
 
 

@@ -49,12 +49,15 @@ def test_letters_name_the_public_address_and_not_the_host_that_was_asked(
     assert settings.PUBLIC_URL in str(mail.outbox[0].body)
 
 
-@pytest.mark.parametrize("who", ["invited", "closed"])
-def test_nobody_signs_up_where_that_is_not_open(settings: Any, who: str) -> None:
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [("invited", b"Accounts are by invitation"), ("closed", b"Accounts are not made here")],
+)
+def test_nobody_signs_up_where_that_is_not_open(settings: Any, who: str, told: bytes) -> None:
     settings.SIGNUP = who
     client = browser()
     answer = client.post(reverse("account_signup"), NEW)
-    assert b"Accounts are by invitation" in answer.content
+    assert told in answer.content
     assert not User.objects.exists()
 
 

@@ -161,7 +161,7 @@ def test_who_may_come_is_said_by_the_same_setting(
     provider: IdentityProvider, settings: Any, acme: Organization, alice: User
 ) -> None:
     settings.SIGNUP = "closed"
-    assert b"Accounts are by invitation" in come_back(browser()).content
+    assert b"Accounts are not made here" in come_back(browser()).content
     settings.SIGNUP = "invited"
     assert b"Accounts are by invitation" in come_back(browser()).content
     invite(acme, email=DORA["email"], role="member", invited_by=alice)
