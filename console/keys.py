@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +30,12 @@ from console.snippets import compose_snippets
 from console.usage import find_period
 
 PAGE = 200
+# The endpoints that console.js can make a test call at, the one that it prefers first.
+TEST_PATHS = {
+    "chat.completions": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+}
 MOST_SOUGHT = 100
 
 
@@ -165,7 +172,7 @@ def show_secret(request: HttpRequest, place: Place, issued: IssuedKey | ApiKey) 
         secret=issued.plaintext,
         models=models,
         endpoints=endpoints,
-        can_call="chat.completions" in endpoints and bool(models),
+        test_path=find_test_path(endpoints) if models else "",
         snippets=compose_snippets(
             public_url=settings.PUBLIC_URL,
             key=issued.plaintext,
@@ -173,6 +180,11 @@ def show_secret(request: HttpRequest, place: Place, issued: IssuedKey | ApiKey) 
             endpoints=set(endpoints) & set(list_endpoints()),
         ),
     )
+
+
+def find_test_path(endpoints: Collection[str]) -> str:
+    """Return where the page makes its test call; "" where it speaks with none of the endpoints."""
+    return next((path for name, path in TEST_PATHS.items() if name in endpoints), "")
 
 
 def visible_keys(place: Place) -> QuerySet[ApiKey]:

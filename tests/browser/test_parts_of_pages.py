@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visit import Visit
@@ -89,3 +90,18 @@ def test_the_same_is_there_without_javascript(visit: Callable[..., Visit]) -> No
     person.page.locator("[name=period]").select_option("7")
     person.press("Show")
     assert "period=7" in person.page.url
+
+
+@pytest.mark.parametrize("endpoint", ["chat.completions", "messages", "responses"])
+def test_a_key_of_any_conversation_makes_its_test_call(
+    visit: Callable[..., Visit], endpoint: str
+) -> None:
+    person = visit()
+    person.sign_in_as_operator()
+    person.go("/o/demo/keys/new")
+    person.fill(name=endpoint)
+    person.page.get_by_text("Restrict it").click()
+    person.page.locator(f"[name=endpoints][value='{endpoint}']").check()
+    person.press("Make the key")
+    person.press("Make a test call")
+    expect(person.page.locator(".answer")).to_contain_text("Hello from the demo provider")

@@ -40,24 +40,42 @@
     }
   }
 
+  // How each endpoint is asked for a sentence, and where its events have the text.
+  const QUESTION = "Say hello in one sentence.";
+  const MESSAGES = [{ role: "user", content: QUESTION }];
+  const WAYS = {
+    "/v1/chat/completions": {
+      body: { max_tokens: 100, messages: MESSAGES },
+      text: (event) => event.choices?.[0]?.delta?.content,
+    },
+    "/v1/messages": {
+      body: { max_tokens: 100, messages: MESSAGES },
+      text: (event) => event.delta?.text,
+    },
+    "/v1/responses": {
+      body: { max_output_tokens: 100, input: QUESTION },
+      text: (event) => event.type === "response.output_text.delta" && event.delta,
+    },
+  };
+
   async function testCall(card) {
+    const path = card.dataset.testCall, way = WAYS[path];
     const answer = card.querySelector(".answer");
     const button = card.querySelector("button");
     answer.hidden = false;
     answer.textContent = "";
     button.disabled = true;
     try {
-      const response = await fetch("/v1/chat/completions", {
+      const response = await fetch(path, {
         method: "POST",
         headers: {
           "Authorization": `Bearer ${document.querySelector("#secret").textContent}`,
           "Content-Type": "application/json",
         },
         body: JSON.stringify({
+          ...way.body,
           model: card.querySelector("select").value,
           stream: true,
-          max_tokens: 100,
-          messages: [{ role: "user", content: "Say hello in one sentence." }],
         }),
       });
       if (!response.ok) {
@@ -65,8 +83,9 @@
         return;
       }
       for await (const event of readEvents(response.body)) {
-        if (event.error) throw new Error(event.error.message);
-        answer.textContent += event.choices?.[0]?.delta?.content ?? "";
+        const error = event.error ?? event.response?.error;
+        if (error) throw new Error(error.message);
+        answer.textContent += way.text(event) || "";
       }
       if (!answer.textContent) answer.textContent = "The answer came, without any text.";
     } catch (error) {
