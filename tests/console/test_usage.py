@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from accounts.models import ApiKey, Organization
+from accounts.models import ApiKey, Membership, Organization
 from billing.models import Refusal
 from billing.rollups import fold_usage
 from console.usage import find_period
@@ -79,3 +79,22 @@ def test_a_filter_that_names_nothing_of_ours_is_a_page_that_is_not_there(alices:
             assert alices.get(page, {column: "nothing"}).status_code == 404
             assert alices.get(page, {column: "no\0thing"}).status_code == 404
             assert alices.get(page, {column: "\0"}).status_code == 200
+
+
+def test_the_overview_counts_keys_for_those_alone_who_may_see_them(
+    alices: Client, bobs: Client, his: Membership, service_key: ApiKey
+) -> None:
+    counted = "<dt>Keys in use</dt><dd>{}</dd>"
+    assert counted.format(1) in alices.get("/o/acme/").content.decode()
+    assert counted.format(0) in bobs.get("/o/acme/").content.decode()
+    Membership.objects.filter(pk=his.pk).update(role=Membership.Role.BILLING)
+    assert b"Keys in use" not in bobs.get("/o/acme/").content
+
+
+def test_who_called_last_month_is_not_shown_the_first_call_again(
+    alices: Client, acme: Organization, service_key: ApiKey
+) -> None:
+    assert b"Your first call" in alices.get("/o/acme/").content
+    use(service_key, find_period(acme, "30").bounds(acme)[0])
+    fold_usage(connection)
+    assert b"Your first call" not in alices.get("/o/acme/").content
