@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visit import Visit
+from tests.product import apply
 
 
 def mark(person: Visit) -> None:
@@ -105,3 +106,40 @@ def test_a_key_of_any_conversation_makes_its_test_call(
     person.press("Make the key")
     person.press("Make a test call")
     expect(person.page.locator(".answer")).to_contain_text("Hello from the demo provider")
+
+
+def test_a_test_call_tells_what_came_and_why_it_broke_off(visit: Callable[..., Visit]) -> None:
+    person = visit()
+    provider = str(person.product.read_running()["PROVIDER_URL"])
+    models = {"demo-error-in-stream": "The call broke off: ", "demo-crlf": "Hello from the demo"}
+    apply(
+        person.product,
+        {
+            "providers": [
+                {
+                    "name": "broken",
+                    "protocol": "openai",
+                    "base_url": f"{provider}/v1",
+                    "credential": "literal:sk-x",
+                }
+            ],
+            "models": [
+                {
+                    "name": f"broken/{name}",
+                    "context_window": 100_000,
+                    "max_output_tokens": 1000,
+                    "routes": [{"provider": "broken", "model": name}],
+                    "price": {"input": "1.00", "output": "1.00", "effective": "2026-01-01"},
+                }
+                for name in models
+            ],
+        },
+    )
+    person.sign_in_as_operator()
+    person.make_key("/o/demo/", "tester")
+    for name, told in models.items():
+        person.page.locator("#try-model").select_option(f"broken/{name}")
+        person.press("Make a test call")
+        expect(person.page.locator(".answer")).to_contain_text(told)
+        expect(person.page.get_by_role("button", name="Make a test call")).to_be_enabled()
+    expect(person.page.locator(".answer")).not_to_contain_text("broke off")

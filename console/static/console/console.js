@@ -35,7 +35,8 @@
       const lines = (rest + value).split("\n");
       rest = lines.pop();
       for (const line of lines) {
-        if (line.startsWith("data: ") && line !== "data: [DONE]") yield JSON.parse(line.slice(6));
+        const data = line.startsWith("data:") ? line.slice(5).trim() : "";
+        if (data && data !== "[DONE]") yield JSON.parse(data);
       }
     }
   }
@@ -89,7 +90,7 @@
       }
       if (!answer.textContent) answer.textContent = "The answer came, without any text.";
     } catch (error) {
-      answer.textContent = `The call broke off: ${error.message}`;
+      answer.textContent += `\n\nThe call broke off: ${error.message}`;
     } finally {
       button.disabled = false;
     }
