@@ -91,7 +91,7 @@ def assert_promises_kept(
 @pytest.mark.parametrize(
     ("down_seconds", "how"),
     [
-        pytest.param(7.0, "stopped", id="stopped for 7 s"),
+        pytest.param(7.0, "stopped", id="stopped for 7 s", marks=pytest.mark.slow),
         pytest.param(20.0, "stopped", id="stopped for 20 s", marks=pytest.mark.slow),
         pytest.param(7.0, "killed", id="killed", marks=pytest.mark.slow),
         pytest.param(7.0, "restarted", id="started anew", marks=pytest.mark.slow),

@@ -101,6 +101,7 @@ async def ask_until(
     return told
 
 
+@pytest.mark.slow
 async def test_a_process_that_is_cut_off_stops_within_its_freshness_and_comes_back(
     parts: Parts, seed: int, note: Note
 ) -> None:
@@ -173,6 +174,7 @@ def check_logged(parts: Parts, note: Note, *, at_least: int) -> None:
     assert logged > at_least
 
 
+@pytest.mark.slow
 async def test_of_changes_in_open_transactions_none_is_ever_skipped(
     parts: Parts, seed: int, note: Note
 ) -> None:

@@ -97,6 +97,7 @@ def _prove_that_it_works(place: Place) -> None:
         assert checked.returncode == 0, f"{command}: {checked.stdout}{checked.stderr}"
 
 
+@pytest.mark.slow
 def test_a_backup_that_is_not_sealed_says_so(places: tuple[Place, Place]) -> None:
     before, _ = places
     file = before.folder / "plain.backup"
@@ -114,6 +115,7 @@ def test_a_backup_that_is_not_sealed_says_so(places: tuple[Place, Place]) -> Non
     ), looked.stderr
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_lost_by_accident(places: tuple[Place, Place]) -> None:
     before, _ = places
     file = before.folder / "again.backup"
@@ -158,6 +160,7 @@ def test_a_database_is_replaced_where_that_is_wanted(places: tuple[Place, Place]
     assert before.contents() == kept
 
 
+@pytest.mark.slow
 def test_what_was_there_stays_where_a_restore_fails(places: tuple[Place, Place]) -> None:
     """It was gone: the database was emptied first."""
     before, _ = places

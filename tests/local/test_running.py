@@ -72,7 +72,9 @@ def test_nothing_but_the_web_server_listens_on_a_known_port_without_a_password(r
         assert not str(found[name]).startswith(("postgres://@", "redis://@"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_a_signal_ends_every_child_and_leaves_no_socket_or_half_written_file(
     data_dir: Path, number: signal.Signals
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_signal_ends_every_child_and_leaves_no_socket_or_half_written_file(
         pass
 
 
+@pytest.mark.slow
 def test_a_second_start_keeps_login_key_and_data(data_dir: Path) -> None:
     with running(data_dir) as first:
         demo = first.read_demo()
@@ -94,6 +97,7 @@ def test_a_second_start_keeps_login_key_and_data(data_dir: Path) -> None:
         assert "usage" in call(second, demo["DEMO_KEY"])
 
 
+@pytest.mark.slow
 def test_a_revoked_demo_key_is_followed_by_one_that_works(data_dir: Path) -> None:
     with running(data_dir) as first:
         old = first.read_demo()["DEMO_KEY"]
@@ -105,6 +109,7 @@ def test_a_revoked_demo_key_is_followed_by_one_that_works(data_dir: Path) -> Non
         assert "usage" in call(second, new)
 
 
+@pytest.mark.slow
 def test_a_database_of_a_newer_version_is_told(data_dir: Path) -> None:
     with running(data_dir) as run, psycopg.connect(str(run.read_running()["DATABASE_URL"])) as db:
         db.execute(
@@ -171,6 +176,7 @@ def is_ready(run: Run) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_an_open_host_gets_no_demo_login_and_no_key(data_dir: Path) -> None:
     with running(data_dir, HOST="0.0.0.0") as run:
         printed = run.output.read_text()
