@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import socket
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,22 +48,21 @@ def length(body: bytes) -> bytes:
 
 
 async def say(url: str, *parts: bytes, seconds: float = 10) -> Heard:
-    """Send the parts one after the other and hear the server out."""
-    where = urlsplit(url)
-    reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=2**26)
+    """Send the parts one after the other and hear the server out, also one that has answered and
+    hung up before it was told everything."""
+    where, loop = urlsplit(url), asyncio.get_running_loop()
     received = b""
-    try:
-        async with asyncio.timeout(seconds):
-            for part in parts:
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(0)
-            while data := await reader.read(65_536):
-                received += data
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
+    with socket.socket() as connection:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, (where.hostname, where.port))
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(seconds):
+                with contextlib.suppress(ConnectionError):
+                    for part in parts:
+                        await loop.sock_sendall(connection, part)
+                        await asyncio.sleep(0)
+                while data := await loop.sock_recv(connection, 65_536):
+                    received += data
     return Heard(received)
 
 
