@@ -1,9 +1,8 @@
 """`python -m bench`: the whole product side by side with a proxy that does nothing.
 
-One provider, one load generator. The bare pass-through is ASGI on the product's own server, and
-sends by aiohttp's session; beside it stands one that hands its requests straight to the product's
-transport, without any client (docs/decisions/0027). Prints tables of medians and ratios. With
---transports it compares instead what the product's transport to providers was chosen from.
+One provider, one load generator; the bare pass-through runs on the product's own server and
+transport. Prints a table of medians and ratios. With --transports it compares instead what the
+product's transport to providers was chosen from.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ def compare_product(options: argparse.Namespace) -> int:
     """Return 1 where the product costs more than LIMIT times the CPU of the pass-through."""
     with contextlib.ExitStack() as stack:
         provider = stack.enter_context(start_as_process())
-        bare = stack.enter_context(serve_passthrough(provider.url, "aiohttp"))
-        barest = stack.enter_context(serve_passthrough(provider.url, "gateway"))
+        bare = stack.enter_context(serve_passthrough(provider.url, "gateway"))
+        plain = stack.enter_context(serve_passthrough(provider.url, "aiohttp"))
         product = stack.enter_context(serve_product(provider.url))
         sides = [
             Side("bare pass-through", bare.url, bare.key, bare.pid),
-            Side("the same by Tollgate's transport", barest.url, barest.key, barest.pid),
+            Side("bare over aiohttp's session", plain.url, plain.key, plain.pid),
             Side("Tollgate", product.url, product.key, product.pid, product.database_pid),
         ]
         whole = measure(sides, load_of(options), rounds=options.rounds)
@@ -67,7 +66,8 @@ def compare_product(options: argparse.Namespace) -> int:
         print(f"\n{streams.connections} streams at once, {CHUNKS} chunks 10 ms apart")
         print_streams(measure(sides, streams, rounds=options.rounds))
         translating = [
-            *sides,
+            sides[0],
+            sides[2],
             sides[2]._replace(name="Tollgate, messages from chat", path="/v1/messages"),
             sides[2]._replace(name="Tollgate, chat from messages", prefix=MESSAGES_PREFIX),
         ]
