@@ -215,13 +215,10 @@ class Gateway:
 
 def find_endpoint(caller: Caller) -> Endpoint:
     """Return what answers the caller's path and method, or raise what says why nothing does."""
-    endpoint = ENDPOINTS.get(caller.path)
-    if endpoint is not None and endpoint.method == caller.method:
-        return endpoint
     path = ALIASES.get(caller.path, caller.path)
-    if path.startswith("/v1/organization/"):
-        return ORGANIZATION
     endpoint = ENDPOINTS.get(path)
+    if endpoint is None and path.startswith("/v1/organization/"):
+        return ORGANIZATION
     if endpoint is None and path.startswith("/v1/models/"):
         endpoint = ENDPOINTS["/v1/models/"]
     if endpoint is None:

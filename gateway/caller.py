@@ -85,13 +85,8 @@ class Caller:
 
     def token(self) -> str:
         """Return the key that was presented, '' for none. Two different ones are an error."""
-        values = self.header_values(b"authorization")
-        if len(values) == 1 and b"x-api-key" not in self._headers:
-            value = values[0]
-            if value.startswith(b"Bearer "):
-                return value[7:].strip().decode("latin-1")
         found = ""
-        for value in values:
+        for value in self.header_values(b"authorization"):
             scheme, _, token = value.partition(b" ")
             if scheme == b"Bearer" or scheme.lower() == b"bearer":
                 found = _agree(found, token)
@@ -119,16 +114,14 @@ class Caller:
         claims = [v.decode("latin-1") for v in self.header_values(b"x-forwarded-for")]
         return find_client(client[0] if client else None, claims, trusted_proxies)
 
-    def header_values(self, name: bytes) -> list[bytes]:
+    def header_values(self, name: bytes) -> Sequence[bytes]:
         """Return the values of a header that is one of _READ."""
-        return self._headers.get(name, [])
+        return self._headers.get(name, ())
 
     def tags(self) -> dict[str, str]:
         """Return the tags that this call is to carry: `x-tollgate-tags: team=blue, env=test`."""
-        if TAGS not in self._headers:
-            return {}
-        sent = b",".join(self._headers[TAGS])
-        return read_tag_header(sent.decode("latin-1"), TAGS.decode()) if sent else {}
+        values = self.header_values(TAGS)
+        return read_tag_header(b",".join(values).decode("latin-1"), TAGS.decode()) if values else {}
 
     def forwarded(self, names: frozenset[bytes]) -> dict[bytes, bytes]:
         """Return what of the caller's headers goes on, of those that the provider may read.
@@ -136,10 +129,11 @@ class Caller:
         One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
         """
         found: dict[bytes, bytes] = {}
-        if names.isdisjoint(self._headers):
-            return found
-        for name in self._headers.keys() & names:
-            value = b", ".join(self._headers[name])
+        for name in names:
+            values = self.header_values(name)
+            if not values:
+                continue
+            value = b", ".join(values)
             if not value.isascii():
                 header = name.decode()
                 raise BadRequest(f"The header {header} is not ASCII.", header)
@@ -148,10 +142,10 @@ class Caller:
 
     async def read_body(self, limit_bytes: int) -> bytes:
         """Read the whole body. Raises TooLarge and EncodedBody without reading on, and HungUp."""
-        for length in self._headers.get(b"content-length", ()):
+        for length in self.header_values(b"content-length"):
             if int(length) > limit_bytes:
                 raise TooLarge(limit_bytes)
-        for coding in self._headers.get(b"content-encoding", ()):
+        for coding in self.header_values(b"content-encoding"):
             if coding.strip().lower() not in {b"", b"identity"}:
                 raise EncodedBody
         take = self._offered.get("take_body")
