@@ -1,7 +1,7 @@
 """Usage events as rows of their table, from their JSON: SQL.
 
-The JSON leaves out what is usually nothing (usage.py), as half of what a call writes and sends is
-this; the row that is filled in from it has it.
+The JSON leaves out what is usually nothing (usage.py): a fifth of what a call writes and sends. The
+row that is filled in from it has it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ LONGEST_NOTE = 200
 _SUSPEND = f"""
 INSERT INTO route_suspension (model, provider, upstream_model, event_id, held_ticks, cost_ticks)
 SELECT i.model, i.provider, i.upstream_model, i.id, i.held_ticks, i.cost_ticks
-FROM {event_rows_sql("json_build_array(%s::json)")} AS i
+FROM {event_rows_sql("%s::json")} AS i
 WHERE (
     (i.price_version IS NOT NULL AND i.cost_ticks > i.held_ticks)
     OR EXISTS (
@@ -68,7 +68,7 @@ async def suspend_routes(connection: AsyncConnection[Any], events: Iterable[Usag
     for event in over.values():
         try:
             async with connection.transaction():
-                cursor = await connection.execute(_SUSPEND, [msgspec.json.encode(event).decode()])
+                cursor = await connection.execute(_SUSPEND, [msgspec.json.encode([event]).decode()])
                 row = await cursor.fetchone()
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             log.error("attempt %s came to more than was held: %s", event.id, error)

@@ -29,6 +29,7 @@ from billing.ledger.settlement import (
     record_conflict,
     set_aside,
 )
+from billing.ledger.spooled import id_of
 from billing.suspensions import suspend_routes
 from billing.usage import Outcome, UsageEvent
 
@@ -115,7 +116,7 @@ async def _find_news(connection: AsyncConnection[Any], events: Sequence[bytes]) 
         except psycopg.DataError:
             return list(events)  # One of them cannot be stored; whoever settles it will see.
         found.update(row[0] for row in await cursor.fetchall())
-    return [event for event in events if decode_event(event).id in found]
+    return [event for event in events if id_of(event) in found]
 
 
 _INSERT = f"""{INSERT_EVENTS},

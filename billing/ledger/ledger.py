@@ -212,9 +212,13 @@ class Ledger:
         windows = process.allowances.find(Bundle(rules), now=now, time_zone=time_zone)
         stored = [window for window in windows if not window.is_rate]
         rates = [window for window in windows if window.is_rate]
-        standings = await process.stored_readings.ask(stored) if stored else []
-        standings += await process.rate_readings.ask(rates) if rates else []
-        found = {standing.rule.id: standing for standing in standings}
+        found = {
+            standing.rule.id: standing
+            for standings in await asyncio.gather(
+                process.stored_readings.ask(stored), process.rate_readings.ask(rates)
+            )
+            for standing in standings
+        }
         return [found[rule.id] for rule in rules]
 
     async def close(self, *, timeout_seconds: float) -> None:

@@ -23,7 +23,7 @@ from psycopg import AsyncConnection
 from accounts.connections import connect
 from billing.ledger import late, settlement
 from billing.ledger.database import AWAY
-from billing.ledger.settlement import LOCK_WINDOWS, decode_event
+from billing.ledger.settlement import LOCK_WINDOWS
 from billing.ledger.spool import is_abandoned
 from billing.ledger.spooled import read_spool
 from billing.suspensions import suspend_routes
@@ -190,9 +190,9 @@ async def _end(
     connection: AsyncConnection[Any], process: str, *, events: list[bytes], spool_is_known: bool
 ) -> None:
     """End a locked process: charge what it sent, then return or capture the rest."""
-    events = await settlement.leave_out_unreadable(connection, events)
-    events = await settlement.leave_out_dropped(connection, events)
-    sent = [decode_event(event) for event in events]
+    readable = await settlement.leave_out_unreadable(connection, events)
+    events = await settlement.leave_out_dropped(connection, readable)
+    sent = [readable[event] for event in events]
     await suspend_routes(connection, sent)
     await connection.execute(
         "UPDATE gateway_process SET ended_at = clock_timestamp() WHERE id = %s", [process]
@@ -226,7 +226,7 @@ async def _replay(connection: AsyncConnection[Any], folder: Path) -> None:
     What the process or its reaper settled before is not settled again.
     """
     found = await asyncio.to_thread(read_spool, folder)
-    events = await settlement.leave_out_unreadable(connection, found.payloads)
-    await late.settle_late(connection, process=folder.name, events=events)
+    readable = await settlement.leave_out_unreadable(connection, found.payloads)
+    await late.settle_late(connection, process=folder.name, events=list(readable))
     await late.credit_captured(connection, process=folder.name)
     shutil.rmtree(folder, ignore_errors=True)

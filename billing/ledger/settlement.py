@@ -9,7 +9,7 @@ database will not take is set aside by halving the batch; it never holds up its 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -134,10 +134,10 @@ async def set_aside(connection: AsyncConnection[Any], event: bytes, error: str) 
 
 async def leave_out_unreadable(
     connection: AsyncConnection[Any], events: Sequence[bytes]
-) -> list[bytes]:
-    """Return the events that this release can read. The others, which a later one has left in a
-    spool, are set aside: what their process had drawn would never go back."""
-    kept = []
+) -> dict[bytes, UsageEvent]:
+    """Return the events that this release can read, by their JSON. The others, which a later one
+    has left in a spool, are set aside: what their process had drawn would never go back."""
+    kept = {}
     for payload in events:
         try:
             event = decode_event(payload)
@@ -145,14 +145,14 @@ async def leave_out_unreadable(
             await set_aside(connection, payload, str(error))
             continue
         if len(event.windows) == len(event.window_amounts) == len(event.window_holds):
-            kept.append(payload)
+            kept[payload] = event
         else:
             await set_aside(connection, payload, "it has not an amount and a hold for each window")
     return kept
 
 
 async def leave_out_dropped(
-    connection: AsyncConnection[Any], events: Sequence[bytes]
+    connection: AsyncConnection[Any], events: Collection[bytes]
 ) -> list[bytes]:
     """Return the events whose days are kept. The others are set aside: when the facts of a day are
     dropped, nobody can tell any more whether an event of it was settled before."""
@@ -163,7 +163,7 @@ async def leave_out_dropped(
     first, _ = bounds_of(row[0])
     kept = []
     for event in events:
-        if decode_event(event).id < first:
+        if id_of(event) < first:
             await set_aside(connection, event, f"the facts of days before {row[0]} are dropped")
         else:
             kept.append(event)

@@ -47,6 +47,8 @@ class Readings:
 
     async def ask(self, windows: Sequence[Window]) -> list[Standing]:
         """Return how windows stand, in their order. Raises Unavailable within WAIT_SECONDS."""
+        if not windows:
+            return []
         loop = asyncio.get_running_loop()
         if self._reading is None:
             self._started = loop.time()
