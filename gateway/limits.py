@@ -44,7 +44,7 @@ def limit_headers(shown: Shown, claims: Sequence[Claim], *, now: float) -> Heade
         least, tightest = UNLIMITED, claims[places[0]][0]
         for place in places:
             window = claims[place][0]
-            left = window.left + window.amount - window.held - window.pending
+            left = window.left + window.free
             if left < least:
                 least, tightest = left, window
         headers.append((names.limit, b"%d" % (tightest.limit or 0)))

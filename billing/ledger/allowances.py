@@ -106,7 +106,7 @@ class Window(Account):
         if self.is_concurrency:
             held = self.drawn - (0 if self.is_observed else max(self.free, 0))
         elif self.is_rate:
-            used, held = max(self.drawn - self.amount, 0), self.held
+            used, held = max(self.drawn - self.amount, 0), self.taken
         return Standing(
             self.rule, self.starts_at, self.ends_at, self.limit, used, held, self.known_at
         )
@@ -251,8 +251,7 @@ class Allowances:
         return {
             window
             for window in self.in_use
-            if not (window.amount or window.held or window.pending or window.waiting)
-            and not window.doubtful
+            if not (window.amount or window.free or window.waiting) and not window.doubtful
         }
 
     def forget(self, windows: set[Window]) -> None:
@@ -298,10 +297,10 @@ class Allowances:
         """Let any number of calls run at once where they are only counted, and only the ones that
         run keep their places where a limit has come."""
         if window.is_observed and window.amount < UNLIMITED:
-            window.amount = window.granted = UNLIMITED
+            core.regrant(window, UNLIMITED)
             self.in_use.add(window)
         elif window.is_concurrency and not window.is_observed and window.amount >= UNLIMITED:
-            window.amount = window.granted = window.held
+            core.regrant(window, window.taken)
 
     def _refuse_if_spent(self, claims: Sequence[Claim]) -> None:
         now = time.monotonic()

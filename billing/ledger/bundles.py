@@ -5,9 +5,9 @@ Windows in PostgreSQL come first in everything here, those in Redis after them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from operator import gt
+from operator import gt, itemgetter
 from typing import TYPE_CHECKING
 
 from billing.ledger.core import NOT_DRAWN
@@ -31,10 +31,13 @@ class Bundle:
     """
 
     __slots__ = (
+        "_counts_tokens",
         "_divides",
         "_has_zero",
-        "_holds",
         "_mosts",
+        "_pick_holds",
+        "_pick_uses",
+        "_shares",
         "_uses",
         "_uses_all",
         "good_until",
@@ -54,10 +57,15 @@ class Bundle:
         self.windows: Sequence[Window] = ()
         self.ids: list[int] = []
         self.good_until = 0.0
-        self._holds = [_hold_of(rule) for rule in self.rules]
+        holds = [_hold_of(rule) for rule in self.rules]
+        self._pick_holds = _make_picker([place for place, _ in holds])
+        self._shares = [share for _, share in holds]
         self._uses = [
             NOTHING if rule.unit == "concurrency" else rule.measure for rule in self.rules
         ]
+        self._pick_uses = _make_picker(self._uses)
+        # Where nothing counts tokens, those of an attempt need not be added up.
+        self._counts_tokens = bool({1, 2, 3}.intersection(self._uses))
         self._uses_all = NOTHING not in self._uses
         self._divides = any(rule.share != 1 for rule in self.rules)
         self._has_zero = any(rule.limit == 0 for rule in self.rules)
@@ -76,11 +84,9 @@ class Bundle:
     def needs(self, figures: tuple[int, int, int, int, int]) -> list[int]:
         """Return what to hold of each window for a call that may use `figures` at most, or a part
         of that. Not even a call that uses nothing fits a limit of zero."""
-        places = (*figures, NOT_DRAWN)
+        needs = list(self._pick_holds((*figures, NOT_DRAWN)))
         if self._divides:
-            needs = [-(-places[place] // share) for place, share in self._holds]
-        else:
-            needs = [places[place] for place, _ in self._holds]
+            needs = [-(-need // share) for need, share in zip(needs, self._shares, strict=True)]
         if self._has_zero:
             limits = [rule.limit for rule in self.rules]
             needs = [need or int(limit == 0) for need, limit in zip(needs, limits, strict=True)]
@@ -90,16 +96,17 @@ class Bundle:
         """Say whether one of the needs is more than a quota allows at all."""
         return any(map(gt, needs, self._mosts))
 
-    def amounts(self, figures: tuple[int, int, int, int, int]) -> list[int]:
-        """Return what an attempt that used `figures` comes to in each window."""
-        places = (*figures, 0)
-        return [places[place] for place in self._uses]
+    def amounts(self, event: UsageEvent) -> list[int]:
+        """Return what an attempt comes to in each window."""
+        if self._counts_tokens:
+            return list(self._pick_uses((*event.figures(), 0)))
+        return list(self._pick_uses((event.cost_ticks, 0, 0, 0, 1, 0)))
 
     def amounts_held(self, needs: list[int], event: UsageEvent) -> list[int]:
         """Return what an attempt comes to of which nothing better is known than its holds."""
         if self._uses_all and min(needs, default=0) > 0:
             return needs
-        amounts = self.amounts(event.figures())
+        amounts = self.amounts(event)
         return [
             need if need > 0 and place != NOTHING else amount
             for need, place, amount in zip(needs, self._uses, amounts, strict=True)
@@ -111,6 +118,13 @@ class Bundle:
         self.ids = [window.window for window in windows[: self.stored]]
         self.owner = owner if all(window.window for window in windows) else None
         self.good_until = min([window.ends_at_unix for window in windows], default=inf)
+
+
+def _make_picker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    """Return what picks figures by their places: in one step where there are several."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda figures: [figures[place] for place in places]
 
 
 def _hold_of(rule: QuotaRule) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 An Account is what one process has of one window. One event loop runs it, so a claim on several
 accounts is made at once or not at all, without a lock. The invariant, at every instant:
-held + pending <= amount, and `amount` never exceeds what the database says was drawn.
+nothing free is negative, and `amount` never exceeds what the database says was drawn.
 
 `decide_draws` is the model of the SQL function ledger_draw; a test holds the two against each
 other, and the simulation runs on the model.
@@ -26,8 +26,8 @@ class Account:
     """What this process has of one window, in the quota's unit.
 
     amount    drawn and neither posted nor given back, as the database keeps it
-    held      claimed by attempts under way
-    pending   used by finished attempts whose settlement is not committed yet
+    free      of that, what is neither claimed by attempts under way nor used by finished ones whose
+              settlement is not committed yet
     granted   everything ever drawn less everything ever given back: after an error this tells
               which draws did happen, whatever was settled meanwhile
     waiting   calls in the queue for a draw; while there are any, nobody may pass them
@@ -35,14 +35,17 @@ class Account:
 
     window: int
     amount: int = 0
-    held: int = 0
-    pending: int = 0
+    free: int = field(init=False)
     granted: int = 0
     waiting: int = 0
 
+    def __post_init__(self) -> None:
+        self.free = self.amount
+
     @property
-    def free(self) -> int:
-        return self.amount - self.held - self.pending
+    def taken(self) -> int:
+        """Return what is not free: held, or used and not settled."""
+        return self.amount - self.free
 
 
 # `need` of an account; NOT_DRAWN where the window only counts.
@@ -55,19 +58,19 @@ Used = dict[Account, int]
 def hold(claims: Claims) -> bool:
     """Take every claim, or none of them if one does not fit what is free."""
     for account, need in claims:
-        if need != NOT_DRAWN and account.amount - account.held - account.pending < need:
+        if account.free < need and need != NOT_DRAWN:
             return False
     for account, need in claims:
-        if need != NOT_DRAWN:
-            account.held += need
+        if need > 0:
+            account.free -= need
     return True
 
 
 def release(claims: Claims) -> None:
     """End claims of which nothing was used: all of it is free again."""
     for account, need in claims:
-        if need != NOT_DRAWN:
-            account.held -= need
+        if need > 0:
+            account.free += need
 
 
 def use(claims: Claims, amounts: Sequence[int], used: Used) -> None:
@@ -77,33 +80,41 @@ def use(claims: Claims, amounts: Sequence[int], used: Used) -> None:
     What exceeds a claim is overrun: it is recorded by the settlement and takes nothing from the
     account.
     """
-    for (account, need), amount in zip(claims, amounts, strict=True):
-        if need != NOT_DRAWN:
-            within = amount if amount < need else need
-            account.held -= need
-            account.pending += within
-            used[account] = used.get(account, 0) + within
+    for (account, need), amount in zip(claims, amounts):  # noqa: B905 - on the path of a call.
+        if need > 0:
+            if amount < need:
+                account.free += need - amount
+                used[account] = used.get(account, 0) + amount
+            else:
+                used[account] = used.get(account, 0) + need
 
 
 def post(used: Mapping[Account, int]) -> None:
     """The settlement of used claims is committed: the database has moved drawn to posted."""
     for account, within in used.items():
-        account.pending -= within
         account.amount -= within
 
 
 def spend(claims: Claims, amounts: Sequence[int]) -> None:
     """End claims of which `amounts` were used, where nothing is left to be settled."""
     for (account, need), amount in zip(claims, amounts, strict=True):
-        if need != NOT_DRAWN:
-            account.held -= need
-            account.amount -= amount if amount < need else need
+        if need > 0:
+            within = amount if amount < need else need
+            account.amount -= within
+            account.free += need - within
 
 
 def credit(account: Account, granted: int) -> None:
     """Take over what the database says was granted in all, more or less than was known."""
     account.amount += granted - account.granted
+    account.free += granted - account.granted
     account.granted = granted
+
+
+def regrant(account: Account, granted: int) -> None:
+    """Begin anew with so much, of which what is taken stays taken."""
+    account.free += granted - account.amount
+    account.amount = account.granted = granted
 
 
 @dataclass(slots=True)

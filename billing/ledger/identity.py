@@ -164,7 +164,7 @@ class Process:
     async def _renew(self) -> None:
         started = time.monotonic()
         unused = self.allowances.unused()
-        held = {w.window: w.held + w.pending for w in self.allowances.in_use if w.window > 0}
+        held = {w.window: w.taken for w in self.allowances.in_use if w.window > 0}
         async with self.database.connection() as connection:
             alive = await processes.renew(connection, self.id, finished=self.finished, held=held)
             self.draws.processes = max(await processes.count_alive(connection), 1)

@@ -17,7 +17,7 @@ PLENTY_IDLE_SECONDS = 20.0
 # A window has plenty where this many times what lies idle is left in it.
 PLENTY = 16
 
-_State = tuple[int, int, int]
+_State = tuple[int, int]
 
 
 class Idle:
@@ -36,7 +36,7 @@ class Idle:
         quiet: dict[Window, tuple[_State, float]] = {}
         idle = []
         for window in windows:
-            state = (window.amount, window.held, window.pending)
+            state = (window.amount, window.free)
             before, since = self._quiet.get(window, (state, now))
             quiet[window] = (state, since if before == state else now)
             is_over = everything or window.recall or window.ends_at_unix <= now_unix

@@ -46,6 +46,9 @@ _encode = msgspec.json.Encoder().encode
 Leave = Callable[[Exception | None], None]
 
 
+_NO_CLAIMS: Sequence[Claim] = ()
+
+
 class Hold:
     """What an attempt may use, taken from the allowances of one process. Ends once.
 
@@ -60,9 +63,10 @@ class Hold:
         self.process = process
         self.bundle = bundle
         stored = bundle.stored
-        self.claims, self.rates = claims, claims[stored:]
-        if self.rates:
-            self.claims = claims[:stored]
+        if len(claims) == stored:
+            self.claims, self.rates = claims, _NO_CLAIMS
+        else:
+            self.claims, self.rates = claims[:stored], claims[stored:]
         self.needs = needs
         # As the event has them; they are those of this moment, whatever the bundle turns to.
         self.windows = bundle.ids
@@ -120,13 +124,15 @@ class Ledger:
         """Hold it at once; None where hold() has to wait for it, or says why it cannot be had."""
         process = self.process
         allowances = process.allowances
-        windows = allowances.find(bundle, now=now, time_zone=time_zone)
-        claims = list(zip(windows, needs, strict=True))
+        windows = bundle.windows
+        if bundle.owner is not allowances or now >= bundle.good_until:
+            windows = allowances.find(bundle, now=now, time_zone=time_zone)
+        claims = list(zip(windows, needs))  # noqa: B905 - both are the bundle's.
         if time.monotonic() > process.lease_ends or not allowances.take(bundle, claims):
             return None
         for place in bundle.watched:
             window = windows[place]
-            if window.low > window.amount - window.held - window.pending:
+            if window.low > window.free:
                 allowances.refill(claims)
         process.open_holds += 1
         return Hold(process, bundle, needs, claims)
@@ -173,7 +179,10 @@ class Ledger:
         if hold.rates:
             self._use_rates(hold, amounts[hold.bundle.stored :])
         batch.add(event.id, payload, hold.windows)
-        if _is_over(hold, event):
+        if event.cost_ticks > event.held_ticks or (
+            hold.bundle.strict_tokens and _has_more_tokens(hold, event)
+        ):
+            # It came to more than the most that was thought possible.
             batch.over.append(event)
 
     def when_recorded(self, hold: Hold, end: Callable[[], None]) -> None:
@@ -314,20 +323,15 @@ def _count(hold: Hold, event: UsageEvent) -> list[int]:
     if event.usage_source is UsageSource.HELD:
         amounts = bundle.amounts_held(hold.needs, event)
     else:
-        amounts = bundle.amounts(event.figures())
+        amounts = bundle.amounts(event)
     event.window_amounts = amounts[: bundle.stored] if hold.rates else amounts
     return amounts
 
 
-def _is_over(hold: Hold, event: UsageEvent) -> bool:
-    """Say whether an attempt came to more than the most that was thought possible."""
-    if event.cost_ticks > event.held_ticks:
-        return True
-    strict_tokens = hold.bundle.strict_tokens
-    if not strict_tokens:
-        return False
+def _has_more_tokens(hold: Hold, event: UsageEvent) -> bool:
+    """Say whether an attempt has more tokens than a strict quota of tokens held for it."""
     needs, amounts = hold.needs, event.window_amounts
-    return any(0 <= needs[n] < amounts[n] for n in strict_tokens)
+    return any(0 <= needs[n] < amounts[n] for n in hold.bundle.strict_tokens)
 
 
 async def _see_off(process: Process, closing: asyncio.Event) -> None:

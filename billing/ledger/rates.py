@@ -208,7 +208,7 @@ class Rates:
     def _tell_arguments(self, windows: Sequence[Window], changes: dict[Window, int]) -> Arguments:
         arguments: Arguments = [self._process]
         for window in windows:
-            own = window.held if window.is_observed else window.amount
+            own = window.taken if window.is_observed else window.amount
             arguments += [_kind(window), changes[window], own, _lives_ms(window)]
         return arguments
 

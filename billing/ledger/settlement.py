@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from billing import rollups
 from billing.event_rows import event_rows_sql
@@ -205,5 +205,10 @@ async def record_conflict(connection: AsyncConnection[Any], event: UsageEvent, d
     )
 
 
-def json_array(events: Sequence[bytes]) -> str:
-    return (b"[" + b",".join(events) + b"]").decode()
+def json_array(events: Sequence[bytes]) -> Json:
+    """Return events as a parameter, which is written without another copy as text."""
+    return Json(events, dumps=_join)
+
+
+def _join(events: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(events) + b"]"

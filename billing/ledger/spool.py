@@ -153,8 +153,11 @@ class Spool:
         """Forget attempts whose facts are committed, or that never left."""
         if self._lines:
             self.flush()
+        latest = self._latest
         for attempt in attempts:
-            self._forget(attempt)
+            record = latest.pop(attempt, None)
+            if record is not None:
+                record[0].latest -= 1
         self._drop_settled()
 
     async def keep_synced(self) -> None:

@@ -41,7 +41,7 @@ async def check_books(served: Served, aconn: Connection, provider: RunningProvid
     process = served.process.ledger.process
     assert process.open_holds == 0
     await process.draws.give_back(everything=True)
-    assert all(w.held == w.pending == 0 for w in process.allowances.all())
+    assert all(w.taken == 0 for w in process.allowances.all())
     cursor = await aconn.execute("SELECT id::text FROM usage_event ORDER BY 1")
     recorded = [row[0] for row in await cursor.fetchall()]
     received = sorted(receipt["call_id"] for receipt in provider.received()["requests"])

@@ -12,7 +12,7 @@ from billing.ledger.core import NOT_DRAWN, Account, Want, WindowState, decide_dr
 def test_claims_are_held_all_or_none() -> None:
     rich, poor = Account(window=1, amount=100), Account(window=2, amount=5)
     assert not core.hold([(rich, 10), (poor, 10)])
-    assert (rich.held, poor.held) == (0, 0)
+    assert (rich.taken, poor.taken) == (0, 0)
     assert core.hold([(rich, 10), (poor, 5)])
     assert (rich.free, poor.free) == (90, 0)
 
@@ -45,13 +45,22 @@ def test_a_window_that_only_counts_is_never_short() -> None:
     used: core.Used = {}
     core.use(claims, [50], used)
     core.post(used)
-    assert (account.amount, account.held, account.pending) == (0, 0, 0)
+    assert (account.amount, account.free) == (0, 0)
 
 
 def test_a_lost_answer_about_a_draw_is_made_good_by_what_was_granted() -> None:
     account = Account(window=1, amount=30, granted=100)
     core.credit(account, 150)
-    assert account.amount == 80
+    assert (account.amount, account.free) == (80, 80)
+
+
+def test_a_window_begun_anew_keeps_what_is_taken_of_it() -> None:
+    account = Account(window=1, amount=30, granted=30)
+    core.hold([(account, 20)])
+    core.regrant(account, 100)
+    assert (account.amount, account.granted, account.free) == (100, 100, 80)
+    core.regrant(account, account.taken)
+    assert (account.amount, account.granted, account.free) == (20, 20, 0)
 
 
 def test_waiters_are_served_in_order_and_a_refused_one_takes_nothing() -> None:

@@ -188,7 +188,7 @@ async def test_a_refused_rate_takes_nothing_of_the_money(ledger: Ledger, aconn: 
     with pytest.raises(Spent) as refused:
         await hold(ledger, (money, 100), (rule, 1))
     assert refused.value.standing.rule.id == rule.id
-    assert all(window.held == 0 for window in ledger.process.allowances.all())
+    assert all(window.taken == 0 for window in ledger.process.allowances.all())
 
 
 def test_the_keys_of_an_organization_share_a_slot_of_a_cluster() -> None:

@@ -118,7 +118,7 @@ async def test_every_batch_posts_what_its_attempts_used(
     for rule, used in zip(rules, (sum(range(0, 20, 2)), sum(range(1, 20, 2))), strict=True):
         row = await window_of(aconn, rule)
         (window,) = [w for w in ledger.process.allowances.all() if w.rule is rule]
-        assert (row.posted, row.drawn, window.pending) == (used, window.amount, 0)
+        assert (row.posted, row.drawn, window.taken) == (used, window.amount, 0)
 
 
 async def test_the_truth_about_a_captured_attempt_corrects_it_once(

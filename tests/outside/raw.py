@@ -72,7 +72,7 @@ async def check_nothing_left(served: Served, provider: RunningProvider) -> None:
     await served.settled()
     process = served.process.ledger.process
     assert process.open_holds == 0
-    assert all(w.held == w.pending == 0 for w in process.allowances.all())
+    assert all(w.taken == 0 for w in process.allowances.all())
     good = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "max_tokens": 10}
     answer = await served.post(good)
     assert answer.status_code == 200

@@ -64,9 +64,9 @@ class Simulation(World):
 
     def _check_claims(self, process: Process) -> None:
         """What a process has claimed and not settled lies in its allowances in the database."""
-        claimed = {window: a.held + a.pending for window, a in process.accounts.items()}
+        claimed = {window: a.taken for window, a in process.accounts.items()}
         for account in process.accounts.values():
-            assert account.held + account.pending <= account.amount, account
+            assert 0 <= account.taken <= account.amount, account
         for attempt, fact in process.queue:
             if fact.attempt in self.model.facts:  # Settled, and its answer is still to come.
                 for (account, need), amount in zip(attempt.claims, fact.amounts, strict=True):
