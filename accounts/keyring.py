@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from math import inf
 
 import psycopg
 
@@ -39,10 +40,11 @@ class Keyring:
         self._decoys = (Secret(secrets.token_bytes(32), max(peppers), None),)
         self._shelf = Shelf()
         self._records: dict[str, KeyRecord] = {}
-        # What was proven since the last change, by a digest that nobody outside can compute, so
-        # that no text of a key is kept: a repeat costs a fifth of a proof.
+        # What was proven since the last change, and in unix seconds until when it is good, by a
+        # digest that nobody outside can compute, so that no text of a key is kept: a repeat costs a
+        # fifth of a proof.
         self._proof_key = secrets.token_bytes(32)
-        self._proven: dict[bytes, tuple[KeyRecord, Secret]] = {}
+        self._proven: dict[bytes, tuple[KeyRecord, float]] = {}
 
     def authenticate(self, token: str, *, now: float, address: str | None) -> KeyRecord:
         """Return the key that may call now from this address, or raise KeyRefused.
@@ -53,15 +55,15 @@ class Keyring:
         proven = self._proven.get(proof)
         if proven is None:
             proven = self._proven[proof] = self._prove(token)
-        record, secret = proven
-        if _has_ended(record.expires_at, now) or _has_ended(secret.ends_at, now):
+        record, ends_at = proven
+        if now >= ends_at:
             raise KeyRefused("expired")
         if record.networks and not _may_come_from(address, record.networks):
             raise KeyRefused("address_not_allowed")
         return record
 
-    def _prove(self, token: str) -> tuple[KeyRecord, Secret]:
-        """Return the key that a text belongs to, and the secret in it. Raises KeyRefused."""
+    def _prove(self, token: str) -> tuple[KeyRecord, float]:
+        """Return the key that a text belongs to, and when that ends. Raises KeyRefused."""
         try:
             public_id = keys.parse(token, self._prefixes).public_id
         except MalformedKey as error:
@@ -73,7 +75,8 @@ class Keyring:
         record = self._records.get(public_id) or self._describe(key)
         if record.refusal is not None:
             raise KeyRefused(record.refusal)
-        return record, secret
+        ends = [end for end in (record.expires_at, secret.ends_at) if end is not None]
+        return record, min(ends, default=inf)
 
     def __len__(self) -> int:
         return len(self._shelf.keys)
@@ -120,10 +123,6 @@ def _refuse_text(token: str, error: MalformedKey) -> KeyRefused:
     if not token:
         return KeyRefused("missing")
     return KeyRefused("malformed", error.message)
-
-
-def _has_ended(ends_at: float | None, now: float) -> bool:
-    return ends_at is not None and now >= ends_at
 
 
 def _may_come_from(address: str | None, networks: Iterable[Network]) -> bool:
