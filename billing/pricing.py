@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from operator import mul
 
 import msgspec
+from msgspec.structs import astuple
 
 from accounts.errors import InvalidField
 from billing.usage import Usage
@@ -28,6 +30,7 @@ INPUT_BUCKETS = (
     "image_input",
 )
 OUTPUT_BUCKETS = ("output", "reasoning", "audio_output")
+assert Usage.__struct_fields__ == INPUT_BUCKETS + OUTPUT_BUCKETS
 
 # The names a price is written with: a bucket without a price of its own costs as the first does.
 INPUT_PRICES = ("input", *INPUT_BUCKETS[1:])
@@ -43,12 +46,11 @@ MAX_COST_TICKS = 2**50
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Ticks per token of each bucket in one tier, in the order of the buckets above, and what the
-    dearest of them cost."""
+    """Ticks per token of each bucket of Usage in one tier, in its order, and what the dearest of
+    them cost."""
 
     from_input_tokens: int
-    input: tuple[int, ...]
-    output: tuple[int, ...]
+    each: tuple[int, ...]
     dearest_input: int
     dearest_output: int
 
@@ -72,20 +74,8 @@ def cost_ticks(price: Price, usage: Usage) -> int:
     if len(price.tiers) > 1:
         reached = usage.input_tokens
         rates = next(r for r in reversed(price.tiers) if r.from_input_tokens <= reached)
-    uncached, cache_read, cache_write_5m, cache_write_1h, audio, image = rates.input
-    output, reasoning, audio_output = rates.output
-    cost = (
-        usage.uncached_input * uncached
-        + usage.cache_read * cache_read
-        + usage.cache_write_5m * cache_write_5m
-        + usage.cache_write_1h * cache_write_1h
-        + usage.audio_input * audio
-        + usage.image_input * image
-        + usage.output * output
-        + usage.reasoning * reasoning
-        + usage.audio_output * audio_output
-    )
-    return min(cost, MAX_COST_TICKS)
+    cost: int = sum(map(mul, rates.each, astuple(usage)))
+    return cost if cost < MAX_COST_TICKS else MAX_COST_TICKS
 
 
 def bound_ticks(price: Price, *, input_tokens: int, output_tokens: int) -> int:
@@ -138,7 +128,7 @@ def make_price(
 def _rates(from_input_tokens: int, ticks: Mapping[str, int]) -> Rates:
     inputs = tuple(ticks.get(name, ticks["input"]) for name in INPUT_PRICES)
     outputs = tuple(ticks.get(name, ticks["output"]) for name in OUTPUT_PRICES)
-    return Rates(from_input_tokens, inputs, outputs, max(inputs), max(outputs))
+    return Rates(from_input_tokens, inputs + outputs, max(inputs), max(outputs))
 
 
 class Figures(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ class RouteBounds(typing.Protocol):
     def cap_bounds_reasoning(self) -> bool: ...
 
 
-class Bound(msgspec.Struct, frozen=True, kw_only=True):
+class Bound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No attempt whose body holds `output_cap` uses more. `output_tokens` counts all `answers`.
 
     `is_capped` is false where a lower cap would not lower `output_tokens`. With `unbounded` set

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from accounts.keyring import KeyRecord
 from billing.ledger.ledger import Hold, Leave, Ledger
@@ -25,7 +26,7 @@ from gateway.routing import ModelRecord, RouteRecord
 log = logging.getLogger(__name__)
 
 
-class Offer(msgspec.Struct, frozen=True):
+class Offer(msgspec.Struct, frozen=True, gc=False):
     """A route that may serve the call: the body to send there and the most that it can cost.
 
     `names` are tools' own names by those that stand in the body.
@@ -56,7 +57,7 @@ class Ended(NamedTuple):
     ended_at: float
 
 
-class Call(msgspec.Struct):
+class Call(msgspec.Struct, gc=False):
     """One proxied request. `at` is Unix seconds and fixes windows and prices; `started` and
     `received` (the whole request was there) are monotonic. `cap` is what the answer was shortened
     to, for its quotas; `tags` is what the caller's headers say for reports."""
@@ -91,10 +92,7 @@ class Call(msgspec.Struct):
     @property
     def held_ticks(self) -> int:
         """Return what is held for cost: the most that any of the routes may charge."""
-        offers = self.offers
-        if len(offers) == 1:
-            return offers[0].ticks
-        return max([offer.ticks for offer in offers])
+        return max(offer.ticks for offer in self.offers)
 
 
 class Attempt:
@@ -154,8 +152,8 @@ class Attempt:
     def note_head(self, status: int) -> None:
         """The head of an answer has arrived."""
         self.event.http_status = status
-        self._head_at = time.monotonic()
-        self.event.first_byte_ms = self._milliseconds(self._head_at)
+        self._head_at = head_at = time.monotonic()
+        self.event.first_byte_ms = int((head_at - self.call.started) * 1000)
 
     def see(self, upstream_id: str) -> None:
         """Record what is known of a long stream, so that it can be asked for if this process dies.
@@ -178,7 +176,7 @@ class Attempt:
         event.outcome = outcome
         event.upstream_id = upstream_id[:200]
         ended_at = time.monotonic()
-        event.total_ms = self._milliseconds(ended_at)
+        event.total_ms = int((ended_at - self.call.started) * 1000)
         if metered is not None and metered.usage is not None:
             self._use(metered.usage, source, metered.reported_cost_ticks)
         if event.cost_ticks > event.held_ticks and self.offer.price is not None:
@@ -234,28 +232,23 @@ class Attempt:
         return is_hidden or self.call.request.asks_reasoning
 
     def _use(self, usage: Usage, source: UsageSource, reported_cost: int | None) -> None:
-        event = self.event
-        event.uncached_input = usage.uncached_input
-        event.cache_read = usage.cache_read
-        event.cache_write_5m = usage.cache_write_5m
-        event.cache_write_1h = usage.cache_write_1h
-        event.audio_input = usage.audio_input
-        event.image_input = usage.image_input
-        event.output = usage.output
-        event.reasoning = usage.reasoning
-        event.audio_output = usage.audio_output
+        event, price = self.event, self.offer.way.price
+        (
+            event.uncached_input,
+            event.cache_read,
+            event.cache_write_5m,
+            event.cache_write_1h,
+            event.audio_input,
+            event.image_input,
+            event.output,
+            event.reasoning,
+            event.audio_output,
+        ) = astuple(usage)
         event.usage_source = source
-        event.cost_ticks = self._price(usage, reported_cost)
-
-    def _price(self, usage: Usage, reported_cost: int | None) -> int:
-        """Return the cost in ticks: the provider's own figure where it names one."""
-        if reported_cost is not None:
-            return min(reported_cost, MAX_COST_TICKS)
-        price = self.offer.price
-        return 0 if price is None else cost_ticks(price, usage)
-
-    def _milliseconds(self, until: float) -> int:
-        return int((until - self.call.started) * 1000)
+        if reported_cost is not None:  # The provider's own figure.
+            event.cost_ticks = min(reported_cost, MAX_COST_TICKS)
+        else:
+            event.cost_ticks = 0 if price is None else cost_ticks(price, usage)
 
 
 def describe(call: Call, offer: Offer) -> UsageEvent:
@@ -265,7 +258,7 @@ def describe(call: Call, offer: Offer) -> UsageEvent:
     event.call_id = call.id
     event.uncached_input = offer.bound.input_tokens
     event.output = offer.bound.output_tokens
-    event.cost_ticks = event.held_ticks = call.held_ticks
+    event.cost_ticks = event.held_ticks = offer.ticks if len(call.offers) == 1 else call.held_ticks
     if call.request.tags or call.tags:
         event.tags = {**event.tags, **call.request.tags, **call.tags}
     return event

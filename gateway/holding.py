@@ -48,7 +48,8 @@ def make_offers(call: Call, ways: Sequence[LaneRoute]) -> Sequence[Offer]:
 
 def make_offer(call: Call, way: LaneRoute) -> Offer:
     """Write the body for one route, and bound what the attempt can use there."""
-    request, model, lane = call.request, call.model, call.lane
+    request, lane = call.request, call.lane
+    model = lane.model
     if way.price is None and lane.needs_price:
         raise PriceUnknown
     cap = call.cap or bounds.output_cap(request, model)
@@ -74,11 +75,12 @@ def make_offer(call: Call, way: LaneRoute) -> Offer:
 
 def take(process: GatewayProcess, call: Call) -> Hold | None:
     """Hold what the call may use of every quota where this process has it, as it mostly does."""
-    bundle = call.lane.bundle
+    lane = call.lane
+    bundle = lane.bundle
     needs = bundle.needs(_figures(call.offers))
     if bundle.too_large(needs):
         return None
-    return process.ledger.take(bundle, needs, now=call.at, time_zone=call.key.time_zone)
+    return process.ledger.take(bundle, needs, now=call.at, time_zone=lane.key.time_zone)
 
 
 async def hold_for(process: GatewayProcess, call: Call) -> Hold:
@@ -113,12 +115,13 @@ def _figures(offers: Sequence[Offer]) -> tuple[int, int, int, int, int]:
     first = offers[0].bound
     ticks, input_tokens, output_tokens = offers[0].ticks, first.input_tokens, first.output_tokens
     total_tokens = input_tokens + output_tokens
-    for offer in offers[1:]:
-        bound = offer.bound
-        ticks = max(ticks, offer.ticks)
-        input_tokens = max(input_tokens, bound.input_tokens)
-        output_tokens = max(output_tokens, bound.output_tokens)
-        total_tokens = max(total_tokens, bound.input_tokens + bound.output_tokens)
+    if len(offers) > 1:
+        for offer in offers:
+            bound = offer.bound
+            ticks = max(ticks, offer.ticks)
+            input_tokens = max(input_tokens, bound.input_tokens)
+            output_tokens = max(output_tokens, bound.output_tokens)
+            total_tokens = max(total_tokens, bound.input_tokens + bound.output_tokens)
     return ticks, input_tokens, output_tokens, total_tokens, 1
 
 

@@ -85,7 +85,9 @@ class Passage(Protocol):
     def write_headers(self, sent: Mapping[bytes, bytes], context_window: int) -> Pairs:
         """What goes on of the caller's own headers."""
 
-    def write_request(self, request: Any, **route: Any) -> Written:
+    def write_request(
+        self, request: Any, *, upstream_model: str, output_cap: int, cap_field: str | None
+    ) -> Written:
         """Write the body for one route. Raises BadRequest for what its provider cannot be asked."""
 
     def read_answer(self, body: bytes) -> Answer: ...
@@ -105,6 +107,15 @@ class Speech(NamedTuple):
     stream: Callable[..., EventStream] | None
     queries: frozenset[bytes] = frozenset()
     least_cap: int = 1
+
+
+def read_whole(speech: Speech, body: bytes) -> Answer:
+    """Read a whole answer. Halves of characters are looked for only in what cannot be read."""
+    answer = speech.read_answer(body)
+    if answer.metered.fault is None and answer.is_answer:
+        return answer
+    mended = mend(body)
+    return answer if mended is body else speech.read_answer(mended)
 
 
 class Passing(NamedTuple):
@@ -136,11 +147,16 @@ class Passing(NamedTuple):
     def write_headers(self, sent: Mapping[bytes, bytes], context_window: int) -> Pairs:
         return self.speech.write_headers(sent, context_window)
 
-    def write_request(self, request: Request, **route: Any) -> Written:
-        return self.write(request, **route), NO_NAMES
+    def write_request(
+        self, request: Request, *, upstream_model: str, output_cap: int, cap_field: str | None
+    ) -> Written:
+        body = self.write(
+            request, upstream_model=upstream_model, output_cap=output_cap, cap_field=cap_field
+        )
+        return body, NO_NAMES
 
     def read_answer(self, body: bytes) -> Answer:
-        return self.speech.read_answer(mend(body))
+        return read_whole(self.speech, body)
 
     def open_stream(self, head: Head, names: Names, **options: Any) -> StreamReader:
         assert self.speech.stream is not None, "this endpoint does not stream"
@@ -198,17 +214,25 @@ class Translating(NamedTuple):
     def write_headers(self, sent: Mapping[bytes, bytes], context_window: int) -> Pairs:
         return ()
 
-    def write_request(self, request: Request, **route: Any) -> Written:
+    def write_request(
+        self, request: Request, *, upstream_model: str, output_cap: int, cap_field: str | None
+    ) -> Written:
         try:
             conversation = self.caller.read_conversation(request)
-            body = self.provider.write_conversation(conversation, stream=request.stream, **route)
+            body = self.provider.write_conversation(
+                conversation,
+                stream=request.stream,
+                upstream_model=upstream_model,
+                output_cap=output_cap,
+                cap_field=cap_field,
+            )
         except RecursionError:
             message = "The request body is nested too deeply."
             raise BadRequest(message, code="invalid_json") from None
         return body, self.provider.long_names(conversation)
 
     def read_answer(self, body: bytes) -> Answer:
-        return self.provider.speech.read_answer(mend(body))
+        return read_whole(self.provider.speech, body)
 
     def tell(self, body: bytes, answer: Answer, head: Head, names: Names) -> bytes:
         """Return the answer as the caller reads it. Raises Untranslatable."""

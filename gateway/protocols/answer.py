@@ -11,10 +11,10 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from billing.usage import INT64_MAX
+from billing.usage import INT64_MAX, Usage
 from gateway.protocols.body import UNREADABLE
 from gateway.protocols.form import Answer, Metered
-from gateway.protocols.usage import MAX_TOKENS, Contradiction, Counts, sort_counts
+from gateway.protocols.usage import MAX_TOKENS, Contradiction
 
 Raw = msgspec.Raw
 T = TypeVar("T")
@@ -56,9 +56,7 @@ def read_members(
     )
 
 
-def read_counts(
-    raw: Raw, decoder: msgspec.json.Decoder[T], count: Callable[[T], Counts]
-) -> Metered:
+def read_counts(raw: Raw, decoder: msgspec.json.Decoder[T], count: Callable[[T], Usage]) -> Metered:
     """Read a usage object by its dialect's names. What cannot be used is named in `fault`."""
     if not is_truthy(raw):
         return MISSING
@@ -69,14 +67,14 @@ def read_counts(
     return meter(count, said)
 
 
-def meter(count: Callable[[T], Counts], said: T) -> Metered:
+def meter(count: Callable[[T], Usage], said: T) -> Metered:
     """Sort what was said into buckets, with the provider's own price where it names one."""
     try:
-        usage = sort_counts(count(said))
+        usage = count(said)
     except Contradiction as error:
         return Metered(usage=None, fault=f"usage contradicts itself: {error}")
-    ticks = read_ticks(getattr(said, "cost_in_usd_ticks", Raw()))
-    return Metered(usage=usage, fault=None, reported_cost_ticks=ticks)
+    raw: Raw | None = getattr(said, "cost_in_usd_ticks", None)
+    return Metered(usage=usage, fault=None, reported_cost_ticks=read_ticks(raw) if raw else None)
 
 
 def read_id(raw: Raw) -> str:
@@ -108,8 +106,6 @@ def is_truthy(raw: Raw) -> bool:
 
 def read_ticks(raw: Raw) -> int | None:
     """The provider's own price; an unusable one leaves the token counts standing."""
-    if not raw:
-        return None
     try:
         ticks: int = _ticks.decode(raw)
         return ticks

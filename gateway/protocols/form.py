@@ -60,7 +60,7 @@ class Feature(msgspec.Struct, frozen=True):
     kind: FeatureKind
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What any dialect's request says about cost and routing.
 
     `output_cap` is the most output tokens that the caller asked for, for each of `answers`, of
@@ -83,7 +83,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
 
 
-class Metered(msgspec.Struct, frozen=True, kw_only=True):
+class Metered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an answer says it used; exactly one of `usage` and `fault` is None.
 
     `reported_cost_ticks` is the provider's own price of the call, where it names one.
@@ -94,7 +94,7 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
     reported_cost_ticks: int | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A whole answer as far as metering looks at it. Its bytes go to the caller untouched.
 
     `is_answer` is false for anything but a JSON object without an error in it. `output_bytes` is

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from billing.usage import Usage
 from gateway.errors import BadRequest
 from gateway.protocols.answer import Count, is_truthy, no_answer, read_counts, read_id
 from gateway.protocols.body import (
@@ -25,7 +26,7 @@ from gateway.protocols.body import (
 from gateway.protocols.fields import Int64, Name, check_model_name, read_tags
 from gateway.protocols.form import Answer, Request
 from gateway.protocols.prompts import MAX_PROMPTS, Prompts, count_prompts
-from gateway.protocols.usage import Counts
+from gateway.protocols.usage import sort_counts
 
 
 class _Body(msgspec.Struct):
@@ -105,7 +106,7 @@ def read_answer(body: bytes) -> Answer:
     )
 
 
-def _count(said: _Usage) -> Counts:
-    return Counts(
+def _count(said: _Usage) -> Usage:
+    return sort_counts(
         prompt=said.prompt_tokens, completion=said.completion_tokens, total=said.total_tokens
     )

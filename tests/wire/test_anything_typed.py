@@ -62,7 +62,9 @@ def find_faults(dialect: Dialect, body: bytes) -> list[str]:
         return [] if error.field or error.code else [error.message]
     for passage in dialect.passages.values():
         try:
-            body, _ = passage.write_request(request, upstream_model="up", output_cap=50)
+            body, _ = passage.write_request(
+                request, upstream_model="up", output_cap=50, cap_field=None
+            )
         except BadRequest as error:
             unnamed += [] if error.field else [error.message]
             continue

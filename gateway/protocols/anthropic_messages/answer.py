@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from billing.usage import Usage as Buckets
 from gateway.protocols.answer import (
     Count,
     meter,
@@ -12,7 +13,7 @@ from gateway.protocols.answer import (
 )
 from gateway.protocols.body import ABSENT
 from gateway.protocols.form import Answer, Metered
-from gateway.protocols.usage import Contradiction, Counts
+from gateway.protocols.usage import Contradiction, sort_counts
 
 Raw = msgspec.Raw
 
@@ -60,7 +61,7 @@ def _read_usage(raw: Raw) -> Metered:
     return read_counts(raw, usage_decoder, count)
 
 
-def count(said: Usage) -> Counts:
+def count(said: Usage) -> Buckets:
     """Sort by the names that every dialect's counts have."""
     if said.input_tokens is None:
         raise Contradiction("input_tokens is missing")
@@ -69,7 +70,7 @@ def count(said: Usage) -> Counts:
     written_5m, written_1h = _split_creation(said)
     cached = said.cache_read_input_tokens or 0
     prompt = said.input_tokens + cached + written_5m + written_1h
-    return Counts(
+    return sort_counts(
         prompt=prompt,
         completion=said.output_tokens,
         total=prompt + said.output_tokens,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from billing.usage import Usage
 from gateway.protocols.answer import (
     Count,
     clean_id,
@@ -13,24 +14,24 @@ from gateway.protocols.answer import (
 )
 from gateway.protocols.body import ABSENT, UNREADABLE
 from gateway.protocols.form import Answer, Metered
-from gateway.protocols.usage import Counts
+from gateway.protocols.usage import sort_counts
 
 Raw = msgspec.Raw
 
 
-class _PromptDetails(msgspec.Struct):
+class _PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
     audio_tokens: Count | None = None
     image_tokens: Count | None = None
 
 
-class _CompletionDetails(msgspec.Struct):
+class _CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: Count | None = None
     audio_tokens: Count | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     """The names in use: OpenAI's and xAI's, and where others say what was cached (DeepSeek,
     Moonshot). Accepted and rejected prediction tokens are part of completion_tokens."""
 
@@ -51,7 +52,7 @@ class _Answer(msgspec.Struct):
     error: Raw = ABSENT
 
 
-class _UsualAnswer(msgspec.Struct):
+class _UsualAnswer(msgspec.Struct, gc=False):
     """An answer as it mostly is: read in one pass, where _Answer takes one a member."""
 
     id: str
@@ -86,7 +87,7 @@ def read_usage(raw: Raw) -> Metered:
     return read_counts(raw, _usage, _count)
 
 
-def _count(said: _Usage) -> Counts:
+def _count(said: _Usage) -> Usage:
     prompt = said.prompt_tokens_details or _NO_PROMPT_DETAILS
     completion = said.completion_tokens_details or _NO_COMPLETION_DETAILS
     cached = prompt.cached_tokens
@@ -94,7 +95,7 @@ def _count(said: _Usage) -> Counts:
         cached = said.prompt_cache_hit_tokens
     if cached is None:
         cached = said.cached_tokens
-    return Counts(
+    return sort_counts(
         prompt=said.prompt_tokens,
         completion=said.completion_tokens,
         total=said.total_tokens,

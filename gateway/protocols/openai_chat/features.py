@@ -31,7 +31,7 @@ class Part(msgspec.Struct):
     file: Raw = ABSENT
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     role: str
     content: str | list[Part] | None = None
     audio: Raw = ABSENT

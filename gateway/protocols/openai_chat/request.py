@@ -41,7 +41,7 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     """The fields that are checked here. One pass over the body reads them all."""
 
     model: Name

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from billing.usage import Usage
 from gateway.protocols.answer import Count, read_counts, read_members
 from gateway.protocols.body import ABSENT
 from gateway.protocols.form import Answer, Metered
-from gateway.protocols.usage import Counts
+from gateway.protocols.usage import sort_counts
 
 Raw = msgspec.Raw
 
@@ -53,9 +54,9 @@ def read_usage(raw: Raw) -> Metered:
     return read_counts(raw, _usage, _count)
 
 
-def _count(said: _Usage) -> Counts:
+def _count(said: _Usage) -> Usage:
     given = said.input_tokens_details or _NO_INPUT_DETAILS
-    return Counts(
+    return sort_counts(
         prompt=said.input_tokens,
         completion=said.output_tokens,
         total=said.total_tokens,
