@@ -104,6 +104,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/v1/me": Endpoint("GET", show_me),
     "/v1/api-key": Endpoint("GET", show_api_key),
 }
+PROBES = frozenset({"/healthz", "/readyz"})
 # It knows its own addresses and methods.
 ORGANIZATION = Endpoint("", answer_organization)
 
@@ -124,25 +125,12 @@ class Gateway:
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        if scope["type"] == "http":
-            path = scope["path"]
-            if path.startswith("/v1/") or path == "/v1" or path in ALIASES:
-                await self._call(scope, receive, send)
-            elif path in {"/healthz", "/readyz"}:
-                await self._probe(path, send)
-            elif path == "/metrics" and scope["method"] == "GET":
-                await self._show_metrics(Caller(scope, receive, send, call_id=new_id()))
-            elif self._pages is not None:
-                await self._pages(scope, receive, send)
-            else:
-                await self._call(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-
-    async def _call(
-        self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
         """Answer a call; whatever goes wrong is told in the caller's dialect."""
+        if scope["type"] != "http" or not (
+            scope["path"].startswith("/v1/") or self._takes_for_call(scope)
+        ):
+            await self._answer_other(scope, receive, send)
+            return
         caller = Caller(scope, receive, send, call_id=new_id())
         process = self.process
         assert process is not None, "the server runs the lifespan first"
@@ -158,6 +146,31 @@ class Gateway:
             log.exception("call %s failed in the gateway", caller.call_id)
             process.note_refusal(caller, GatewayError())
             await refuse(caller, GatewayError())
+
+    def _takes_for_call(self, scope: HTTPScope) -> bool:
+        """Say whether a path that is not below /v1 is refused as a call is, not by the pages."""
+        path = scope["path"]
+        if path == "/v1" or path in ALIASES:
+            return True
+        return self._pages is None and not self._is_for_operators(scope)
+
+    def _is_for_operators(self, scope: HTTPScope) -> bool:
+        path = scope["path"]
+        return path in PROBES or (path == "/metrics" and scope["method"] == "GET")
+
+    async def _answer_other(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Answer what is no call: probes, figures, pages, and the server's beginning and end."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif scope["type"] == "http":
+            if scope["path"] in PROBES:
+                await self._probe(scope["path"], send)
+            elif self._is_for_operators(scope):
+                await self._show_metrics(Caller(scope, receive, send, call_id=new_id()))
+            elif self._pages is not None:
+                await self._pages(scope, receive, send)
 
     async def _probe(self, path: str, send: ASGISendCallable) -> None:
         """Say that the process runs (/healthz), or whether it can take calls and what ails it."""
@@ -215,6 +228,9 @@ class Gateway:
 
 def find_endpoint(caller: Caller) -> Endpoint:
     """Return what answers the caller's path and method, or raise what says why nothing does."""
+    endpoint = ENDPOINTS.get(caller.path)
+    if endpoint is not None and endpoint.method == caller.method:
+        return endpoint
     path = ALIASES.get(caller.path, caller.path)
     endpoint = ENDPOINTS.get(path)
     if endpoint is None and path.startswith("/v1/organization/"):

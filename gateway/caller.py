@@ -8,7 +8,7 @@ noted here for whoever explains a refusal later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
@@ -18,28 +18,16 @@ from accounts.keyring import KeyRecord
 from gateway.errors import BadRequest, EncodedBody, NotAuthenticated, TooLarge
 from gateway.protocols.fields import read_tag_header
 
-Headers = list[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = list[Header]
 # Calls what it is given, now or later.
 When = Callable[[Callable[[], None]], None]
 
 TAGS = b"x-tollgate-tags"
 IDEMPOTENCY_KEY = b"idempotency-key"
-# The headers that are read here; those that a provider may see are in dialects.py.
-_READ = frozenset(
-    {
-        *(b"authorization", b"x-api-key", b"content-length", b"content-encoding"),
-        IDEMPOTENCY_KEY,
-        *(
-            b"x-forwarded-for",
-            b"forwarded",
-            b"openai-organization",
-            b"openai-beta",
-            b"anthropic-version",
-            b"anthropic-beta",
-            TAGS,
-        ),
-    }
-)
+
+_JSON_LINES = b"content-type: application/json\r\nx-request-id: %b\r\nrequest-id: %b\r\n"
+_NOTHING: dict[str, Any] = {}
 
 
 class HungUp(Exception):
@@ -48,6 +36,19 @@ class HungUp(Exception):
 
 class Caller:
     """One request and the way to answer it."""
+
+    key: KeyRecord | None = None
+    model = ""
+    told: Sequence[Header] = ()  # What an answer that passes says beside itself.
+    started = False  # The head of the answer is out: errors go into the body now.
+    is_gone = False  # It hung up. Only known once when_gone() was called.
+    # Takes the whole answer before it goes out, of a call that may be repeated.
+    keep: Callable[[bytes], Awaitable[None]] | None = None
+
+    _callback: Callable[[], None] | None = None
+    _watch: asyncio.Task[None] | None = None
+    _on_disconnect: Callable[[Callable[[], None] | None], None] | None = None
+    _repeated: Mapping[bytes, Sequence[bytes]] = {}  # Headers that stand more than once.
 
     def __init__(
         self,
@@ -60,45 +61,40 @@ class Caller:
         self.call_id = call_id
         self.method = scope["method"]
         self.path = scope["path"]
-        self.key: KeyRecord | None = None
-        self.model = ""
-        self.told: Headers = []  # What an answer that passes says beside itself.
-        self.started = False  # The head of the answer is out: errors go into the body now.
-        self.is_gone = False  # It hung up. Only known once when_gone() was called.
-        # Takes the whole answer before it goes out, of a call that may be repeated.
-        self.keep: Callable[[bytes], Awaitable[None]] | None = None
+        self.query = scope["query_string"]
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._callback: Callable[[], None] | None = None
-        self._watch: asyncio.Task[None] | None = None
         # What our own server offers; nothing of it under another one.
-        extensions: Any = scope.get("extensions") or {}
-        self._offered: dict[str, Any] = extensions.get("tollgate") or {}
+        extensions: Any = scope.get("extensions") or _NOTHING
+        self._offered: dict[str, Any] = extensions.get("tollgate") or _NOTHING
         self._respond: Callable[..., bool] | None = self._offered.get("respond")
-        self._on_disconnect: Callable[[Callable[[], None] | None], None] | None = None
-        # The headers that matter here, by name in the order of their coming: read once.
-        self._headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            if name in _READ:
-                self._headers.setdefault(name, []).append(value)
+        headers: Any = scope["headers"]
+        # By name in lower case; of one that stands more than once the last: see header_values().
+        self.headers: dict[bytes, bytes] = dict(headers)
+        if len(self.headers) < len(headers):
+            self._repeated = _find_repeated(headers)
 
     def token(self) -> str:
         """Return the key that was presented, '' for none. Two different ones are an error."""
-        found = ""
-        for value in self.header_values(b"authorization"):
-            scheme, _, token = value.partition(b" ")
-            if scheme == b"Bearer" or scheme.lower() == b"bearer":
-                found = _agree(found, token)
-        for value in self.header_values(b"x-api-key"):
-            found = _agree(found, value)
-        return found
+        bearer, bare = self.headers.get(b"authorization"), self.headers.get(b"x-api-key")
+        if self._repeated or (bearer is not None and bare is not None):
+            return self._agree()
+        if bearer is not None:
+            return _read_bearer(bearer)
+        return "" if bare is None else _read_key(bare)
 
-    @property
-    def query(self) -> bytes:
-        """The query of the address, as it came."""
-        found: bytes = self._scope["query_string"]
-        return found
+    def _agree(self) -> str:
+        """Return the key that all headers name, or the one that there is."""
+        tokens = {
+            *map(_read_bearer, self.header_values(b"authorization")),
+            *map(_read_key, self.header_values(b"x-api-key")),
+        } - {""}
+        if len(tokens) > 1:
+            raise NotAuthenticated(
+                "Two different API keys were given, in 'Authorization' and 'x-api-key'."
+            )
+        return tokens.pop() if tokens else ""
 
     def secrets(self) -> list[str]:
         """Return everything that was presented as a key, however it was written."""
@@ -115,13 +111,16 @@ class Caller:
         return find_client(client[0] if client else None, claims, trusted_proxies)
 
     def header_values(self, name: bytes) -> Sequence[bytes]:
-        """Return the values of a header that is one of _READ."""
-        return self._headers.get(name, ())
+        """Return the values of a header, in the order of their coming; names are in lower case."""
+        if name in self._repeated:
+            return self._repeated[name]
+        value = self.headers.get(name)
+        return () if value is None else (value,)
 
     def tags(self) -> dict[str, str]:
         """Return the tags that this call is to carry: `x-tollgate-tags: team=blue, env=test`."""
-        values = self.header_values(TAGS)
-        return read_tag_header(b",".join(values).decode("latin-1"), TAGS.decode()) if values else {}
+        written = b",".join(self.header_values(TAGS)).decode("latin-1")
+        return read_tag_header(written, TAGS.decode())
 
     def forwarded(self, names: frozenset[bytes]) -> dict[bytes, bytes]:
         """Return what of the caller's headers goes on, of those that the provider may read.
@@ -129,31 +128,36 @@ class Caller:
         One that stands twice is a list in two parts (RFC 9110, 5.3). Raises BadRequest.
         """
         found: dict[bytes, bytes] = {}
-        for name in names:
-            values = self.header_values(name)
-            if not values:
-                continue
-            value = b", ".join(values)
+        if names.isdisjoint(self.headers):
+            return found
+        for name in names & self.headers.keys():
+            value = b", ".join(self.header_values(name))
             if not value.isascii():
                 header = name.decode()
                 raise BadRequest(f"The header {header} is not ASCII.", header)
             found[name] = value
         return found
 
+    def take_body(self, limit_bytes: int) -> bytes | None:
+        """Do what read_body() does where all of the body is there; None where that has to wait."""
+        if b"content-encoding" in self.headers:
+            for coding in self.header_values(b"content-encoding"):
+                if coding.strip().lower() not in {b"", b"identity"}:
+                    raise EncodedBody
+        take = self._offered.get("take_body")
+        whole: bytes | None = None if take is None else take()
+        if whole is not None and len(whole) > limit_bytes:
+            raise TooLarge(limit_bytes)
+        return whole
+
     async def read_body(self, limit_bytes: int) -> bytes:
         """Read the whole body. Raises TooLarge and EncodedBody without reading on, and HungUp."""
+        whole = self.take_body(limit_bytes)
+        if whole is not None:
+            return whole
         for length in self.header_values(b"content-length"):
             if int(length) > limit_bytes:
                 raise TooLarge(limit_bytes)
-        for coding in self.header_values(b"content-encoding"):
-            if coding.strip().lower() not in {b"", b"identity"}:
-                raise EncodedBody
-        take = self._offered.get("take_body")
-        whole: bytes | None = None if take is None else take()
-        if whole is not None:
-            if len(whole) > limit_bytes:
-                raise TooLarge(limit_bytes)
-            return whole
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -168,24 +172,32 @@ class Caller:
             if not message["more_body"]:
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def respond_when(self, when: When, status: int, headers: Headers, body: bytes) -> bool:
-        """Send a whole answer when `when` calls back; False where the server cannot."""
+    def respond_when(self, when: When, more: Sequence[Header], body: bytes) -> bool:
+        """Send a whole answer in JSON when `when` calls back; False where the server cannot.
+
+        `more` are headers beside those that every answer carries.
+        """
         if self._respond is None:
             return False
         self.started = True
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-        return self._respond(status, lines, body, when=when)
+        lines = _JSON_LINES % ((self.call_id.encode(),) * 2)
+        if self.told or more:
+            lines += _write(self.told) + _write(more)
+        return self._respond(200, lines, body, when=when)
 
-    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+    async def respond(self, status: int, headers: Sequence[Header], body: bytes) -> None:
         """Send a whole answer, in one piece where the server can."""
-        if self.respond_when(_at_once, status, headers, body):
-            return
+        if self._respond is not None:
+            self.started = True
+            if self._respond(status, _write(headers), body, when=_at_once):
+                return
         await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self.write(body, more=False)
 
-    async def respond_json(self, body: bytes) -> None:
-        """Send a whole answer that was made here."""
-        await self.respond(200, [(b"content-type", b"application/json"), *self.identity()], body)
+    async def respond_json(self, body: bytes, more: Sequence[Header] = ()) -> None:
+        """Send a whole answer in JSON, in one piece where the server can."""
+        kind = (b"content-type", b"application/json")
+        await self.respond(200, [kind, *self.identity(), *more], body)
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
@@ -256,11 +268,22 @@ def _at_once(call: Callable[[], None]) -> None:
     call()
 
 
-def _agree(found: str, presented: bytes) -> str:
-    """Return the key that both are, or the one that there is."""
-    text = presented.strip().decode("latin-1")
-    if found and text and text != found:
-        raise NotAuthenticated(
-            "Two different API keys were given, in 'Authorization' and 'x-api-key'."
-        )
-    return found or text
+def _find_repeated(headers: Sequence[Header]) -> Mapping[bytes, Sequence[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        found.setdefault(name, []).append(value)
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def _read_bearer(value: bytes) -> str:
+    """Return the key of an `Authorization`, '' where it is of another scheme."""
+    scheme, _, token = value.partition(b" ")
+    return _read_key(token) if scheme == b"Bearer" or scheme.lower() == b"bearer" else ""
+
+
+def _read_key(value: bytes) -> str:
+    return value.strip().decode("latin-1")
+
+
+def _write(headers: Sequence[Header]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

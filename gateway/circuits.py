@@ -42,42 +42,42 @@ class Circuits:
     """The routes that failed since they last answered, by their id."""
 
     def __init__(self) -> None:
-        self._troubled: dict[int, Circuit] = {}
+        self.troubled: dict[int, Circuit] = {}
 
     def arrange(self, ways: Sequence[LaneRoute], *, now: float) -> Sequence[LaneRoute]:
         """Return the routes in the order given, those that rest last, the soonest over first."""
-        if not self._troubled or len(ways) < 2:
+        if not self.troubled or len(ways) < 2:
             return ways
         resting = [each for each in ways if self.is_resting(each.route.id, now=now)]
         if not resting:
             return ways
-        resting.sort(key=lambda each: self._troubled[each.route.id].rests_until)
+        resting.sort(key=lambda each: self.troubled[each.route.id].rests_until)
         return [each for each in ways if each not in resting] + resting
 
     def is_resting(self, route: int, *, now: float) -> bool:
-        circuit = self._troubled.get(route)
+        circuit = self.troubled.get(route)
         return circuit is not None and circuit.is_resting(now)
 
     def count_resting(self, *, now: float) -> int:
-        return sum(circuit.is_resting(now) for circuit in self._troubled.values())
+        return sum(circuit.is_resting(now) for circuit in self.troubled.values())
 
     def list_failing(self) -> list[int]:
         """Return the routes that came to a rest and have not answered since."""
-        return [route for route, circuit in self._troubled.items() if circuit.rests]
+        return [route for route, circuit in self.troubled.items() if circuit.rests]
 
     def note_trial(self, route: int, *, now: float) -> None:
         """A call is sent there: until it ends nobody else needs to find out how the route is."""
-        circuit = self._troubled.get(route)
+        circuit = self.troubled.get(route)
         if circuit is not None:
             circuit.tried_until = now + TRIAL_SECONDS
 
     def note_answer(self, route: int) -> None:
         """The route answers."""
-        self._troubled.pop(route, None)
+        self.troubled.pop(route, None)
 
     def note_failure(self, route: int, error: UpstreamError, *, now: float) -> None:
         """The route failed, or refused for reasons of its own: see is_the_routes_fault()."""
-        circuit = self._troubled.setdefault(route, Circuit())
+        circuit = self.troubled.setdefault(route, Circuit())
         circuit.failures += 1
         circuit.tried_until = 0.0
         named = error.retry_after_seconds

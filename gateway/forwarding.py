@@ -9,14 +9,17 @@ exactly once, whatever happens to the caller, the provider or this process.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from functools import partial
 
 from accounts.keyring import KeyRecord
 from gateway.beside import LARGE_BYTES, beside
-from gateway.caller import IDEMPOTENCY_KEY, Caller
+from gateway.caller import IDEMPOTENCY_KEY, TAGS, Caller
 from gateway.calls import Attempt, Call
 from gateway.dialects import Dialect
 from gateway.errors import EndpointUnsupported, PermissionDenied
 from gateway.holding import call_headers, hold_for, make_offers, take
+from gateway.lanes import LaneRoute
 from gateway.process import GatewayProcess
 from gateway.relaying import relay
 from gateway.sending import send
@@ -30,8 +33,11 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     started = time.monotonic()
     process.check()
     key = process.authenticate(caller)
-    require_endpoint(key, dialect.endpoint)
-    body = await caller.read_body(process.configuration.max_body_bytes)
+    if key.endpoints:
+        require_endpoint(key, dialect.endpoint)
+    body = caller.take_body(process.configuration.max_body_bytes)
+    if body is None:
+        body = await caller.read_body(process.configuration.max_body_bytes)
     received = time.monotonic()
     if received - started > BODY_SECONDS:
         process.check()
@@ -40,7 +46,7 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
     read = dialect.read_request
     request = await beside(read, body) if is_large else read(body)
     caller.model = request.model
-    tags = caller.tags()
+    tags = caller.tags() if TAGS in caller.headers else {}
     at = time.time()
     try:
         lane = process.lanes.find(key, request.model, dialect, now=at)
@@ -52,10 +58,12 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
         await caller.respond_json(answer)
         return
     call = Call(caller.call_id, lane, request, at, started, received, tags=tags)
-    ways = process.circuits.arrange(lane.choose(process.catalog), now=started)
+    ways: Sequence[LaneRoute] = lane.routes
+    if len(ways) > 1:
+        ways = process.circuits.arrange(lane.choose(process.catalog), now=started)
     call.offers = await beside(make_offers, call, ways) if is_large else make_offers(call, ways)
-    if caller.header_values(IDEMPOTENCY_KEY) and dialect.answer_here is None:
-        await process.repeats.once(caller, key, body, lambda: carry_out(process, caller, call))
+    if IDEMPOTENCY_KEY in caller.headers and dialect.answer_here is None:
+        await process.repeats.once(caller, key, body, partial(carry_out, process, caller, call))
     else:
         await carry_out(process, caller, call)
 
@@ -63,7 +71,8 @@ async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> 
 async def carry_out(process: GatewayProcess, caller: Caller, call: Call) -> None:
     """Hold, send, relay and settle: from here on the call is made, and made once."""
     hold = take(process, call) or await hold_for(process, call)
-    caller.told = call_headers(call, hold)
+    if call.lane.shown or call.cap is not None:
+        caller.told = call_headers(call, hold)
     attempt = Attempt(process.ledger, call, hold)
     try:
         answer = await send(process, caller, attempt)
@@ -78,9 +87,9 @@ async def carry_out(process: GatewayProcess, caller: Caller, call: Call) -> None
 
 
 def require_endpoint(key: KeyRecord, endpoint: str) -> None:
-    """Raise PermissionDenied where the key is for other endpoints only.
+    """Raise PermissionDenied where a key that is for some endpoints is not for this one.
 
     Who may send messages may also have their tokens counted.
     """
-    if key.endpoints and not {endpoint, endpoint.removesuffix(".count_tokens")} & key.endpoints:
+    if not {endpoint, endpoint.removesuffix(".count_tokens")} & key.endpoints:
         raise PermissionDenied(f"This API key may not be used for {endpoint}.")

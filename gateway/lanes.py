@@ -42,8 +42,9 @@ MOST_LANES = 50_000
 class LaneRoute(msgspec.Struct, frozen=True, kw_only=True):
     """A route as the calls of a lane take it.
 
-    `whole` and `streamed` are where requests for either kind of answer go. `event` is the event of
-    an attempt before anything is known of it: to be copied, never to be changed.
+    `whole` and `streamed` are where requests for either kind of answer go, with `usual_headers` of
+    a caller that sends none of those that the passage forwards. `event` is the event of an attempt
+    before anything is known of it: to be copied, never to be changed.
     """
 
     route: RouteRecord
@@ -51,6 +52,8 @@ class LaneRoute(msgspec.Struct, frozen=True, kw_only=True):
     price: Price | None
     whole: Target
     streamed: Target
+    forwards: frozenset[bytes]
+    usual_headers: Pairs
     timeouts: Timeouts
     event: UsageEvent
 
@@ -74,8 +77,6 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
     def choose(self, catalog: Catalog) -> Sequence[LaneRoute]:
         """Return the routes to try, in the order that the catalog chooses for this call."""
-        if len(self.routes) < 2:
-            return self.routes
         ours = {each.route.id: each for each in self.routes}
         return [ours[route.id] for route in catalog.choose(self.model) if route.id in ours]
 
@@ -175,6 +176,8 @@ class Lanes:
             price=price,
             whole=_make_target(route, passage, b"application/json"),
             streamed=_make_target(route, passage, b"text/event-stream"),
+            forwards=passage.forwards,
+            usual_headers=passage.write_headers({}, model.context_window),
             timeouts=Timeouts(
                 connect_seconds=route.connect_timeout_seconds,
                 first_byte_seconds=route.first_byte_timeout_seconds,

@@ -11,13 +11,15 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import partial
+
+from multidict import istr
 
 from billing.usage import Outcome, UsageSource
 from gateway import errors
 from gateway.beside import LARGE_BYTES, beside
-from gateway.caller import Caller, Headers
+from gateway.caller import Caller, Header
 from gateway.calls import Attempt
 from gateway.errors import UpstreamFailed
 from gateway.passages import Translating
@@ -38,9 +40,9 @@ MAX_DRAINING = 200
 USAGE_SECONDS = 5.0
 LEAVE_SECONDS = 1.0
 
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 # What of a provider's headers a caller may see.
-_PASSED = frozenset({b"openai-processing-ms", b"openai-version"})
-_PASSED_LENGTHS = frozenset(map(len, _PASSED))
+_TOOK, _VERSION = istr("openai-processing-ms"), istr("openai-version")
 
 
 def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> Awaitable[None]:
@@ -53,24 +55,27 @@ def relay(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> Awaitable
 async def _relay_whole(caller: Caller, attempt: Attempt, answer: UpstreamAnswer) -> None:
     """Read the answer to its end whether or not the caller is still there, settle, hand it on."""
     try:
-        body = await answer.read(MAX_ANSWER_BYTES)
+        body = answer.take_rest(MAX_ANSWER_BYTES)
+        if body is None:
+            body = await answer.read(MAX_ANSWER_BYTES)
     except UpstreamError as error:
         raise settle_broken(attempt, error) from None
     passage = attempt.offer.way.passage
     read = passage.read_answer(body)
     if not read.is_answer:
         raise _settle_nonsense(attempt)
-    report_fault(attempt, read.metered)
+    if read.metered.fault is not None:
+        report_fault(attempt, read.metered.fault)
     told = body
     if isinstance(passage, Translating):
         told = await _tell(passage, body, read, attempt)
     attempt.finish(Outcome.ANSWERED, metered=read.metered, upstream_id=read.upstream_id)
     if caller.keep is not None:
         await caller.keep(told)
-    headers = _headers(caller, attempt, answer, b"application/json")
-    if not caller.respond_when(attempt.when_recorded, 200, headers, told):
+    more = _find_more_headers(attempt, answer)
+    if not caller.respond_when(attempt.when_recorded, more, told):
         attempt.record()
-        await caller.respond(200, headers, told)
+        await caller.respond_json(told, more)
 
 
 async def _tell(passage: Translating, body: bytes, read: Answer, attempt: Attempt) -> bytes:
@@ -101,15 +106,14 @@ def _settle_nonsense(
     return UpstreamFailed()
 
 
-def report_fault(attempt: Attempt, metered: Metered) -> None:
+def report_fault(attempt: Attempt, fault: str) -> None:
     """Alert the operator to an answer whose usage is missing or makes no sense."""
-    if metered.fault is not None:
-        log.error(
-            "call %s: the usage that %s reported cannot be used (%s); captured at its hold",
-            attempt.call.id,
-            attempt.offer.route.provider,
-            metered.fault,
-        )
+    log.error(
+        "call %s: the usage that %s reported cannot be used (%s); captured at its hold",
+        attempt.call.id,
+        attempt.offer.route.provider,
+        fault,
+    )
 
 
 class Stream:
@@ -170,9 +174,8 @@ class Stream:
         if self._caller.is_gone or not passed:
             return
         if not self._caller.started:
-            kind = b"text/event-stream; charset=utf-8"
-            headers = _headers(self._caller, self._attempt, self._answer, kind)
-            await self._caller.start(200, headers)
+            beside = _find_more_headers(self._attempt, self._answer)
+            await self._caller.start(200, [_EVENTS, *self._caller.identity(), *beside])
         await self._caller.write(passed, more=more)
 
     async def _tell_end(self) -> None:
@@ -237,8 +240,8 @@ class Stream:
                 upstream_id=stream.upstream_id,
             )
             return
-        if stream.is_complete:
-            report_fault(attempt, metered)
+        if stream.is_complete and metered.fault is not None:
+            report_fault(attempt, metered.fault)
         source = UsageSource.REPORTED if stream.is_complete else UsageSource.PARTIAL
         attempt.finish(outcome, metered=metered, source=source, upstream_id=stream.upstream_id)
 
@@ -254,15 +257,14 @@ class Stream:
         return stream.error.outcome
 
 
-def _headers(
-    caller: Caller, attempt: Attempt, answer: UpstreamAnswer, content_type: bytes
-) -> Headers:
-    headers: Headers = [
-        (b"content-type", content_type),
-        *caller.identity(),
-        *attempt.call.lane.notices,
-    ]
-    for name, value in answer.raw_headers:
-        if len(name) in _PASSED_LENGTHS and (low := name.lower()) in _PASSED:
-            headers.append((low, value))
-    return headers
+def _find_more_headers(attempt: Attempt, answer: UpstreamAnswer) -> Sequence[Header]:
+    """Return what is said of the model, and what of the provider's headers a caller may see."""
+    more, headers = attempt.call.lane.notices, answer.headers
+    if _TOOK in headers or _VERSION in headers:
+        found = [(name, headers.get(name)) for name in (_TOOK, _VERSION)]
+        return [*more, *((name.encode(), _write(value)) for name, value in found if value)]
+    return more
+
+
+def _write(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")

@@ -69,8 +69,9 @@ async def _ask(
 
     A failed attempt is settled, or taken back where nothing left.
     """
-    route, circuits = attempt.offer.route, process.circuits
-    circuits.note_trial(route.id, now=time.monotonic())
+    route, circuits = attempt.offer.way.route, process.circuits
+    if circuits.troubled:
+        circuits.note_trial(route.id, now=time.monotonic())
     try:
         await answer.send()
     except UpstreamError as error:
@@ -78,7 +79,8 @@ async def _ask(
     else:
         attempt.note_head(answer.status)
         if answer.status < 300:
-            circuits.note_answer(route.id)
+            if circuits.troubled:
+                circuits.note_answer(route.id)
             return None
         failure = await _refuse(attempt, answer)
     if isinstance(failure, errors.UpstreamError) and is_the_routes_fault(failure):
@@ -94,7 +96,8 @@ def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Upstream
     target = offer.way.streamed if call.request.stream else offer.way.whole
     if caller.query and (kept := offer.way.passage.queries & set(caller.query.split(b"&"))):
         target = target.asking(b"&".join(sorted(kept)))
-    answer = process.upstream.open(
+    answer = UpstreamAnswer(
+        process.upstream,
         target,
         request_id=attempt.event.id,
         headers=_forward_headers(caller, attempt),
@@ -124,11 +127,11 @@ async def _hold_again(
 
 def _forward_headers(caller: Caller, attempt: Attempt) -> Pairs:
     """Return what of the caller's headers goes on; nothing where it speaks another dialect."""
-    passage = attempt.offer.way.passage
-    if not passage.forwards:
-        return ()
-    sent = caller.forwarded(passage.forwards)
-    return passage.write_headers(sent, attempt.call.model.context_window)
+    way = attempt.offer.way
+    sent = caller.forwarded(way.forwards) if way.forwards else None
+    if not sent:
+        return way.usual_headers
+    return way.passage.write_headers(sent, attempt.call.model.context_window)
 
 
 def _record(attempt: Attempt) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 import httpx2
+from multidict import MultiMapping, istr
 
 from gateway.upstream.errors import (
     TimeoutKind,
@@ -24,6 +25,8 @@ from gateway.upstream.errors import (
 )
 from gateway.upstream.target import Pairs, Target
 from gateway.upstream.transport import ConnectionStream, Response
+
+_CODING = istr("content-encoding")
 
 T = TypeVar("T")
 # Takes what is to be called when a request may leave, or with what forbids it.
@@ -51,7 +54,7 @@ class Keeper(Protocol):
 
 
 class UpstreamAnswer:
-    """One request and its answer. `status` and `raw_headers` are there once send() has returned.
+    """One request and its answer. `status` and the headers are there once send() has returned.
 
     Iterating gives the body in chunks as they come. At the end, after an error and after abort()
     nothing is left to do; an answer that is left before its end needs release(). `sent` says
@@ -60,7 +63,15 @@ class UpstreamAnswer:
 
     status: int
     raw_headers: Pairs
-    gate: Gate | None = None
+    headers: MultiMapping[str]
+    sent = False
+
+    _waiting_since = 0.0
+    _waiting_for = TimeoutKind.FIRST_BYTE
+    _task: asyncio.Task[object] | None = None  # The one that waits in a step, if any.
+    _stream: httpx2.AsyncByteStream | None = None
+    _failure: UpstreamError | None = None
+    _ended = False
 
     def __init__(
         self,
@@ -71,8 +82,9 @@ class UpstreamAnswer:
         headers: Pairs,
         body: bytes,
         timeouts: Timeouts,
+        gate: Gate | None = None,
     ) -> None:
-        self.sent = False
+        self.gate = gate
         self._target = target
         self.body = body
         self.connect_seconds = timeouts.connect_seconds
@@ -82,19 +94,7 @@ class UpstreamAnswer:
         self._timeouts = timeouts
         self._loop = loop = upstream.loop
         self._ends_at = loop.time() + timeouts.total_seconds
-        self._waiting_since = 0.0
-        self._waiting_for = TimeoutKind.FIRST_BYTE
         self._quiet_seconds = timeouts.first_byte_seconds
-        self._task: asyncio.Task[object] | None = None  # The one that waits in a step, if any.
-        self._stream: httpx2.AsyncByteStream | None = None
-        self._chunks: AsyncIterator[bytes] | None = None
-        self._failure: UpstreamError | None = None
-        self._ended = False
-
-    @property
-    def headers(self) -> httpx2.Headers:
-        """The answer's headers, to be asked by name."""
-        return httpx2.Headers(list(self.raw_headers))
 
     async def send(self) -> None:
         """Send the request and wait for the head. Refuses redirects and coded answers."""
@@ -102,13 +102,11 @@ class UpstreamAnswer:
             raise self._failure
         self._upstream.watch(self)
         answer = await self._step(self._upstream.exchange(self))
-        self._stream = answer.stream
-        self._chunks = answer.stream.__aiter__()
+        self.status, self.raw_headers, self.headers, self._stream = answer
+        self._chunks: AsyncIterator[bytes] = self._stream.__aiter__()
         self._waiting_for = TimeoutKind.IDLE
         self._quiet_seconds = self._timeouts.idle_seconds
-        self.status = answer.status
-        self.raw_headers = answer.headers
-        refusal = find_refusal(answer.status, answer.headers)
+        refusal = find_refusal(self.status, self.headers)
         if refusal is not None:
             raise self._fail(UpstreamProtocolError(refusal, sent=True))
 
@@ -152,7 +150,6 @@ class UpstreamAnswer:
         """Return the next bytes, as they arrived."""
         if self._ended:
             raise self._failure or StopAsyncIteration
-        assert self._chunks is not None, "send() comes first"
         return await self._step(self._chunks.__anext__())
 
     async def read(self, limit_bytes: int) -> bytes:
@@ -161,33 +158,34 @@ class UpstreamAnswer:
             if self._failure is not None:
                 raise self._failure
             return b""
-        body = self._take_rest(limit_bytes)
+        body = self.take_rest(limit_bytes)
         if body is None:
             body = await self._step(self._read_all(limit_bytes))
-        self._end()
+            self._end()
         return body
 
-    def _take_rest(self, limit_bytes: int) -> bytes | None:
-        """Take what is left where all of it has arrived; None where it has to be waited for."""
+    def take_rest(self, limit_bytes: int) -> bytes | None:
+        """Do what read() does where all of the rest has arrived; None where that has to wait."""
         stream = self._stream
-        if not isinstance(stream, ConnectionStream):
+        if self._ended or not isinstance(stream, ConnectionStream):
             return None
         try:
             rest = stream.take_rest()
-            if rest is not None and len(rest) > limit_bytes:
+            if rest is None:
+                return None
+            if len(rest) > limit_bytes:
                 raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)
-            if rest is not None:
-                stream.release()
-            return rest
+            stream.release()
         except Exception as error:
             translated = translate_error(error, sent=self.sent)
             if translated is None:
                 self.abort()
                 raise
             raise self._fail(translated) from error
+        self._end()
+        return rest
 
     async def _read_all(self, limit_bytes: int) -> bytes:
-        assert self._chunks is not None, "send() comes first"
         chunks = []
         size = 0
         async for chunk in self._chunks:
@@ -269,15 +267,14 @@ class UpstreamAnswer:
             self._stream.abort()
 
 
-def find_refusal(status: int, headers: Pairs) -> str | None:
+def find_refusal(status: int, headers: MultiMapping[str]) -> str | None:
     """Say why an answer cannot be used, whatever its body holds; None when it can."""
     if not 200 <= status < 600:
         return f"status {status}"
     if 300 <= status < 400:
         return f"redirect with status {status}"
-    for name, value in headers:
-        if len(name) == 16 and name.lower() == b"content-encoding":
-            coding = value.strip().lower()
-            if coding not in {b"", b"identity"}:
-                return f"content-encoding {value[:40]!r}, though identity was asked for"
+    if _CODING in headers:
+        for coding in headers.getall(_CODING):
+            if coding.strip().lower() not in {"", "identity"}:
+                return f"content-encoding {coding[:40]!r}, though identity was asked for"
     return None

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import httpx2
+from multidict import CIMultiDict
 
 from gateway.upstream.addresses import Network
 from gateway.upstream.answer import Gate, Timeouts, UpstreamAnswer
@@ -74,11 +75,15 @@ class Upstream:
         `headers` are this request's own, beside those of the target and its `request_id`, under
         which a provider can find it. No byte leaves before `gate` lets it.
         """
-        answer = UpstreamAnswer(
-            self, target, request_id=request_id, headers=headers, body=body, timeouts=timeouts
+        return UpstreamAnswer(
+            self,
+            target,
+            request_id=request_id,
+            headers=headers,
+            body=body,
+            timeouts=timeouts,
+            gate=gate,
         )
-        answer.gate = gate
-        return answer
 
     async def close(self) -> None:
         """End every attempt and close every connection."""
@@ -122,4 +127,10 @@ async def exchange_requests(
     await may_leave
     response = await transport.handle_async_request(request)
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    return Response(response.status_code, response.headers.raw, response.stream)
+    raw = response.headers.raw
+    headers = CIMultiDict((name.decode("ascii"), _read(value)) for name, value in raw)
+    return Response(response.status_code, raw, headers, response.stream)
+
+
+def _read(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -24,6 +24,7 @@ import httpx2
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.streams import StreamReader
+from multidict import MultiMapping
 from yarl import URL
 
 from gateway.upstream.addresses import CheckedResolver, Network, refuse_unless_permitted
@@ -74,10 +75,12 @@ class WrittenRequest:
 
 
 class Response(NamedTuple):
-    """The head of an answer, and its body as a stream that gives the connection back."""
+    """The head of an answer, and its body as a stream that gives the connection back. `headers`
+    are what `raw_headers` says, to be asked by name in any case."""
 
     status: int
-    headers: Pairs
+    raw_headers: Pairs
+    headers: MultiMapping[str]
     stream: httpx2.AsyncByteStream
 
 
@@ -102,7 +105,7 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         written = WrittenRequest(request, await _read_body(request))
         answer = await self.exchange(written)
-        return httpx2.Response(answer.status, headers=answer.headers, stream=answer.stream)
+        return httpx2.Response(answer.status, headers=answer.raw_headers, stream=answer.stream)
 
     async def exchange(self, request: Outgoing) -> Response:
         """Send a request over a connection of its own and wait for the head of the answer.
@@ -123,7 +126,7 @@ class ConnectorTransport(httpx2.AsyncBaseTransport):
             _abort(connection)
             raise
         stream = ConnectionStream(connection, protocol, payload)
-        return Response(message.code, message.raw_headers, stream)
+        return Response(message.code, message.raw_headers, message.headers, stream)
 
     async def _connect(self, origin: tuple[str, bytes], seconds: float | None) -> Connection:
         """Take a connection from the pool that is still good, or make one.
