@@ -4,6 +4,7 @@ servers of tests whose gateways are processes of their own."""
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -19,6 +20,9 @@ from tests.parts import Servers, run_servers
 def pytest_configure() -> None:
     # A password costs a third of a second by the real hasher, and every test has two of them.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # On a busy machine an example may take longer than 200 ms, which says nothing of the code.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
