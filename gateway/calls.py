@@ -92,7 +92,10 @@ class Call(msgspec.Struct, gc=False):
     @property
     def held_ticks(self) -> int:
         """Return what is held for cost: the most that any of the routes may charge."""
-        return max(offer.ticks for offer in self.offers)
+        offers = self.offers
+        if len(offers) == 1:
+            return offers[0].ticks
+        return max([offer.ticks for offer in offers])
 
 
 class Attempt:
@@ -258,7 +261,7 @@ def describe(call: Call, offer: Offer) -> UsageEvent:
     event.call_id = call.id
     event.uncached_input = offer.bound.input_tokens
     event.output = offer.bound.output_tokens
-    event.cost_ticks = event.held_ticks = offer.ticks if len(call.offers) == 1 else call.held_ticks
+    event.cost_ticks = event.held_ticks = call.held_ticks
     if call.request.tags or call.tags:
         event.tags = {**event.tags, **call.request.tags, **call.tags}
     return event

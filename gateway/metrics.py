@@ -71,8 +71,8 @@ class UpstreamTimes:
 class Meter:
     """The counters of one process. One event loop writes them; a scrape in the same loop reads.
 
-    A call only leaves its figures behind. They are counted a few hundred at a time, which takes a
-    third of counting each at its own end, or when somebody asks.
+    A call only leaves its figures behind. They are counted a few hundred at a time, when all that
+    counts them is at hand in the processor's cache, or when somebody asks.
     """
 
     def __init__(self, *, logs_calls: bool = False) -> None:

@@ -96,8 +96,7 @@ def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Upstream
     target = offer.way.streamed if call.request.stream else offer.way.whole
     if caller.query and (kept := offer.way.passage.queries & set(caller.query.split(b"&"))):
         target = target.asking(b"&".join(sorted(kept)))
-    answer = UpstreamAnswer(
-        process.upstream,
+    answer = process.upstream.open(
         target,
         request_id=attempt.event.id,
         headers=_forward_headers(caller, attempt),

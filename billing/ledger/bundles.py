@@ -65,7 +65,7 @@ class Bundle:
         ]
         self._pick_uses = _make_picker(self._uses)
         # Where nothing counts tokens, those of an attempt need not be added up.
-        self._counts_tokens = bool({1, 2, 3}.intersection(self._uses))
+        self._counts_tokens = any(rule.unit.endswith("_tokens") for rule in self.rules)
         self._uses_all = NOTHING not in self._uses
         self._divides = any(rule.share != 1 for rule in self.rules)
         self._has_zero = any(rule.limit == 0 for rule in self.rules)

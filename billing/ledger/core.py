@@ -80,7 +80,7 @@ def use(claims: Claims, amounts: Sequence[int], used: Used) -> None:
     What exceeds a claim is overrun: it is recorded by the settlement and takes nothing from the
     account.
     """
-    for (account, need), amount in zip(claims, amounts):  # noqa: B905 - on the path of a call.
+    for (account, need), amount in zip(claims, amounts, strict=True):
         if need > 0:
             if amount < need:
                 account.free += need - amount

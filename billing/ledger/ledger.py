@@ -46,9 +46,6 @@ _encode = msgspec.json.Encoder().encode
 Leave = Callable[[Exception | None], None]
 
 
-_NO_CLAIMS: Sequence[Claim] = ()
-
-
 class Hold:
     """What an attempt may use, taken from the allowances of one process. Ends once.
 
@@ -64,7 +61,7 @@ class Hold:
         self.bundle = bundle
         stored = bundle.stored
         if len(claims) == stored:
-            self.claims, self.rates = claims, _NO_CLAIMS
+            self.claims, self.rates = claims, []
         else:
             self.claims, self.rates = claims[:stored], claims[stored:]
         self.needs = needs
@@ -124,10 +121,8 @@ class Ledger:
         """Hold it at once; None where hold() has to wait for it, or says why it cannot be had."""
         process = self.process
         allowances = process.allowances
-        windows = bundle.windows
-        if bundle.owner is not allowances or now >= bundle.good_until:
-            windows = allowances.find(bundle, now=now, time_zone=time_zone)
-        claims = list(zip(windows, needs))  # noqa: B905 - both are the bundle's.
+        windows = allowances.find(bundle, now=now, time_zone=time_zone)
+        claims = list(zip(windows, needs, strict=True))
         if time.monotonic() > process.lease_ends or not allowances.take(bundle, claims):
             return None
         for place in bundle.watched:

@@ -1,8 +1,8 @@
 """Providers' counts, sorted into the disjoint buckets of billing.usage.Usage. Pure.
 
-Every dialect reads its own names; the arithmetic stands here once. Counts that
-contradict each other are a fault, never a guess: an answer without usable usage is settled at its
-hold. An explicit zero is zero.
+Every dialect reads its own names; the arithmetic stands here once. Counts that contradict each
+other are a fault, never a guess: an answer without usable usage is settled at its hold. An explicit
+zero is zero.
 """
 
 from __future__ import annotations

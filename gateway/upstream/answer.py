@@ -70,6 +70,7 @@ class UpstreamAnswer:
     _waiting_for = TimeoutKind.FIRST_BYTE
     _task: asyncio.Task[object] | None = None  # The one that waits in a step, if any.
     _stream: httpx2.AsyncByteStream | None = None
+    _chunks: AsyncIterator[bytes] | None = None
     _failure: UpstreamError | None = None
     _ended = False
 
@@ -103,7 +104,7 @@ class UpstreamAnswer:
         self._upstream.watch(self)
         answer = await self._step(self._upstream.exchange(self))
         self.status, self.raw_headers, self.headers, self._stream = answer
-        self._chunks: AsyncIterator[bytes] = self._stream.__aiter__()
+        self._chunks = self._stream.__aiter__()
         self._waiting_for = TimeoutKind.IDLE
         self._quiet_seconds = self._timeouts.idle_seconds
         refusal = find_refusal(self.status, self.headers)
@@ -150,6 +151,7 @@ class UpstreamAnswer:
         """Return the next bytes, as they arrived."""
         if self._ended:
             raise self._failure or StopAsyncIteration
+        assert self._chunks is not None, "send() comes first"
         return await self._step(self._chunks.__anext__())
 
     async def read(self, limit_bytes: int) -> bytes:
@@ -186,6 +188,7 @@ class UpstreamAnswer:
         return rest
 
     async def _read_all(self, limit_bytes: int) -> bytes:
+        assert self._chunks is not None, "send() comes first"
         chunks = []
         size = 0
         async for chunk in self._chunks:
