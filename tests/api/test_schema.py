@@ -68,7 +68,7 @@ def test_the_page_needs_nothing_that_the_policy_forbids() -> None:
     answer = Client().get("/docs/api")
     text = answer.content.decode()
     assert answer.status_code == 200
-    assert "script-src 'self';" in answer["content-security-policy"]
+    assert "script-src 'self'" in answer["content-security-policy"].split("; ")
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|https?://", text)
     loaded = re.findall(r'<(?:script|link)[^>]*(?:src|href)="(/[^"]+)"', text)
     assert len(loaded) == 4
