@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from billing.ledger import core
+from billing.ledger import allowances, core
 from billing.ledger.allowances import Spent
 from billing.ledger.core import Want, WindowState, decide_draws
 from billing.ledger.ledger import Ledger
@@ -53,6 +54,20 @@ async def test_what_a_call_left_over_serves_the_next_without_a_draw(
     draws = ledger.process.draws.draws
     await hold(ledger, (rule, 400))
     assert ledger.process.draws.draws == draws
+
+
+async def test_a_loop_that_stood_still_reads_the_answer_before_a_call_gives_up(
+    ledger: Ledger, aconn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the time was up before anybody had looked at what the database said."""
+    monkeypatch.setattr(allowances, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(allowances, "LAST_LOOK_SECONDS", 5.0)
+    rule = await make_rule(aconn, 1000)
+    call = asyncio.create_task(hold(ledger, (rule, 300)))
+    while not ledger.process.allowances.queue:
+        await asyncio.sleep(0)
+    time.sleep(0.3)
+    assert (await call).is_open
 
 
 async def test_a_limit_of_zero_refuses_all(ledger: Ledger, aconn: Connection) -> None:

@@ -57,6 +57,11 @@ async def test_a_flood_of_pages_leaves_calls_their_database(
         while not all(page.done() for page in flood):
             began = time.monotonic()
             call = await client.post("/v1/chat/completions", json=FIXED.body(), headers=headers)
+            if call.status_code == 503:
+                # A draw gets a fifth of a second, and this machine may have less for all of us
+                # at once. Clients try again, and connections that were gone would be gone still.
+                assert call.json()["error"]["code"] == "ledger_away"
+                call = await client.post("/v1/chat/completions", json=FIXED.body(), headers=headers)
             calls[call.status_code] += 1
             slowest = max(slowest, time.monotonic() - began)
             assert count_connections(parts) <= PAGES_AT_ONCE
