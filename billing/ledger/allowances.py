@@ -201,13 +201,15 @@ class Allowances:
         bundle.keep(windows, self)
         return windows
 
-    def take(self, bundle: Bundle, claims: Sequence[Claim]) -> bool:
-        """Hold every claim at once, or none; False where the call must wait for a draw."""
+    def take(self, bundle: Bundle, windows: Sequence[Window], needs: Sequence[int]) -> bool:
+        """Hold each need at once, or none; False where the call must wait for a draw."""
         if bundle.owner is not self:  # The database does not know all of these windows yet.
             return False
-        if self.waiting and any(account.waiting for account, _ in claims):
+        if self.waiting and any(window.waiting for window in windows):
             return False
-        return core.hold(claims)
+        if bundle.alike:
+            return core.hold_alike(windows, needs[0])
+        return core.hold(list(zip(windows, needs, strict=True)))
 
     @property
     def is_late(self) -> bool:

@@ -25,22 +25,27 @@ NOTHING = 5
 class Bundle:
     """The windows of some rules, good for calls of one process until the first of them ends.
 
-    stored   how many of them are in PostgreSQL
+    stored   how many of them are in PostgreSQL; with has_rates there are others
     ids      of these the numbers, as events have them
     watched  the places of those that tell when all run low, for they run out together
+    alike    all are limits of cost that hold all that a call may cost: it needs the same of each,
+             and uses the same
     """
 
     __slots__ = (
         "_counts_tokens",
         "_divides",
         "_has_zero",
+        "_least_most",
         "_mosts",
         "_pick_holds",
         "_pick_uses",
         "_shares",
         "_uses",
         "_uses_all",
+        "alike",
         "good_until",
+        "has_rates",
         "ids",
         "owner",
         "rules",
@@ -53,6 +58,7 @@ class Bundle:
     def __init__(self, rules: Iterable[QuotaRule]) -> None:
         self.rules: Sequence[QuotaRule] = sorted(rules, key=lambda rule: rule.is_rate)
         self.stored = sum(not rule.is_rate for rule in self.rules)
+        self.has_rates = self.stored < len(self.rules)
         self.owner: Allowances | None = None
         self.windows: Sequence[Window] = ()
         self.ids: list[int] = []
@@ -70,6 +76,11 @@ class Bundle:
         self._divides = any(rule.share != 1 for rule in self.rules)
         self._has_zero = any(rule.limit == 0 for rule in self.rules)
         self._mosts = [rule.most for rule in self.rules]
+        self._least_most = min(self._mosts, default=0)
+        self.alike = bool(holds) and all(
+            rule.is_drawn and rule.unit == "cost" and rule.share == 1 and rule.limit
+            for rule in self.rules
+        )
         self.strict_tokens = [
             number
             for number, rule in enumerate(self.rules[: self.stored])
@@ -84,6 +95,8 @@ class Bundle:
     def needs(self, figures: tuple[int, int, int, int, int]) -> list[int]:
         """Return what to hold of each window for a call that may use `figures` at most, or a part
         of that. Not even a call that uses nothing fits a limit of zero."""
+        if self.alike:
+            return [figures[0]] * len(self.rules)
         needs = list(self._pick_holds((*figures, NOT_DRAWN)))
         if self._divides:
             needs = [-(-need // share) for need, share in zip(needs, self._shares, strict=True)]
@@ -94,10 +107,14 @@ class Bundle:
 
     def too_large(self, needs: Sequence[int]) -> bool:
         """Say whether one of the needs is more than a quota allows at all."""
+        if self.alike:
+            return needs[0] > self._least_most
         return any(map(gt, needs, self._mosts))
 
     def amounts(self, event: UsageEvent) -> list[int]:
         """Return what an attempt comes to in each window."""
+        if self.alike:
+            return [event.cost_ticks] * len(self.rules)
         if self._counts_tokens:
             return list(self._pick_uses((*event.figures(), 0)))
         return list(self._pick_uses((event.cost_ticks, 0, 0, 0, 1, 0)))

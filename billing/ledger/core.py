@@ -66,6 +66,16 @@ def hold(claims: Claims) -> bool:
     return True
 
 
+def hold_alike(accounts: Sequence[Account], need: int) -> bool:
+    """Do what hold() does where the same is needed of every account, each of which is drawn."""
+    for account in accounts:
+        if account.free < need:
+            return False
+    for account in accounts:
+        account.free -= need
+    return True
+
+
 def release(claims: Claims) -> None:
     """End claims of which nothing was used: all of it is free again."""
     for account, need in claims:
@@ -87,6 +97,17 @@ def use(claims: Claims, amounts: Sequence[int], used: Used) -> None:
                 used[account] = used.get(account, 0) + amount
             else:
                 used[account] = used.get(account, 0) + need
+
+
+def use_alike(accounts: Sequence[Account], need: int, amount: int) -> int:
+    """Do what use() does where the same was needed of every account, and used of it. Returns what
+    was used of each within its claim, for post()."""
+    if amount >= need:
+        return need
+    rest = need - amount
+    for account in accounts:
+        account.free += rest
+    return amount
 
 
 def post(used: Mapping[Account, int]) -> None:

@@ -27,7 +27,7 @@ import msgspec
 import psycopg
 
 from billing.ledger import core, processes
-from billing.ledger.allowances import Claim, Standing, Unavailable
+from billing.ledger.allowances import Claim, Standing, Unavailable, Window
 from billing.ledger.bundles import Bundle
 from billing.ledger.database import AWAY
 from billing.ledger.identity import Process
@@ -49,26 +49,34 @@ Leave = Callable[[Exception | None], None]
 class Hold:
     """What an attempt may use, taken from the allowances of one process. Ends once.
 
-    `claims` are on windows in PostgreSQL, `rates` on those in Redis, `needs` on both in this order.
+    `needs` are on `accounts`, of which those in PostgreSQL come first, and those in Redis after.
     """
 
-    __slots__ = ("attempt", "bundle", "claims", "is_open", "needs", "process", "rates", "windows")
+    __slots__ = ("accounts", "attempt", "bundle", "is_open", "needs", "process", "windows")
 
     def __init__(
-        self, process: Process, bundle: Bundle, needs: list[int], claims: list[Claim]
+        self, process: Process, bundle: Bundle, accounts: Sequence[Window], needs: list[int]
     ) -> None:
         self.process = process
         self.bundle = bundle
-        stored = bundle.stored
-        if len(claims) == stored:
-            self.claims, self.rates = claims, []
-        else:
-            self.claims, self.rates = claims[:stored], claims[stored:]
+        self.accounts = accounts
         self.needs = needs
         # As the event has them; they are those of this moment, whatever the bundle turns to.
         self.windows = bundle.ids
         self.attempt = ""
         self.is_open = True
+
+    @property
+    def claims(self) -> list[Claim]:
+        """What is held of windows in PostgreSQL."""
+        stored = self.bundle.stored
+        return list(zip(self.accounts[:stored], self.needs[:stored], strict=True))
+
+    @property
+    def rates(self) -> list[Claim]:
+        """What is held of windows in Redis."""
+        stored = self.bundle.stored
+        return list(zip(self.accounts[stored:], self.needs[stored:], strict=True))
 
 
 class Ledger:
@@ -115,22 +123,21 @@ class Ledger:
         await allowances.wait(claims)
         bundle.keep(windows, allowances)
         process.open_holds += 1
-        return Hold(process, bundle, needs, claims)
+        return Hold(process, bundle, windows, needs)
 
     def take(self, bundle: Bundle, needs: list[int], *, now: float, time_zone: str) -> Hold | None:
         """Hold it at once; None where hold() has to wait for it, or says why it cannot be had."""
         process = self.process
         allowances = process.allowances
         windows = allowances.find(bundle, now=now, time_zone=time_zone)
-        claims = list(zip(windows, needs, strict=True))
-        if time.monotonic() > process.lease_ends or not allowances.take(bundle, claims):
+        if time.monotonic() > process.lease_ends or not allowances.take(bundle, windows, needs):
             return None
         for place in bundle.watched:
             window = windows[place]
             if window.low > window.free:
-                allowances.refill(claims)
+                allowances.refill(list(zip(windows, needs, strict=True)))
         process.open_holds += 1
-        return Hold(process, bundle, needs, claims)
+        return Hold(process, bundle, windows, needs)
 
     def send(self, hold: Hold, event: UsageEvent) -> None:
         """Record that the attempt is about to leave. Raises SpoolFull, the hold ended."""
@@ -138,7 +145,8 @@ class Ledger:
         hold.attempt = event.id
         event.process = process.id
         event.windows = hold.windows
-        event.window_holds = hold.needs if not hold.rates else hold.needs[: hold.bundle.stored]
+        bundle = hold.bundle
+        event.window_holds = hold.needs[: bundle.stored] if bundle.has_rates else hold.needs
         _count(hold, event)
         try:
             process.spool.sent(event.id, _encode(event))
@@ -170,12 +178,18 @@ class Ledger:
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
         batch = process.settler.open_batch()
-        core.use(hold.claims, event.window_amounts, batch.used)
-        if hold.rates:
-            self._use_rates(hold, amounts[hold.bundle.stored :])
-        batch.add(event.id, payload, hold.windows)
+        batch.attempts.append(event.id)
+        batch.events.append(payload)
+        shared = batch.shared.get(id(hold.windows)) or batch.share(hold.windows, hold.accounts)
+        bundle = hold.bundle
+        if bundle.alike:
+            shared.used_of_each += core.use_alike(hold.accounts, hold.needs[0], amounts[0])
+        else:
+            core.use(hold.claims, event.window_amounts, batch.used)
+            if bundle.has_rates:
+                self._use_rates(hold, amounts[bundle.stored :])
         if event.cost_ticks > event.held_ticks or (
-            hold.bundle.strict_tokens and _has_more_tokens(hold, event)
+            bundle.strict_tokens and _has_more_tokens(hold, event)
         ):
             # It came to more than the most that was thought possible.
             batch.over.append(event)
@@ -285,8 +299,9 @@ class Ledger:
 
     def _use_rates(self, hold: Hold, amounts: Sequence[int]) -> None:
         """End the claims on rates at once: nothing of theirs waits for a settlement."""
-        core.spend(hold.rates, amounts)
-        for (window, need), amount in zip(hold.rates, amounts, strict=True):
+        rates = hold.rates
+        core.spend(rates, amounts)
+        for (window, need), amount in zip(rates, amounts, strict=True):
             if amount > need:
                 hold.process.rates.note_extra(window, amount - max(need, 0))
 
@@ -319,7 +334,7 @@ def _count(hold: Hold, event: UsageEvent) -> list[int]:
         amounts = bundle.amounts_held(hold.needs, event)
     else:
         amounts = bundle.amounts(event)
-    event.window_amounts = amounts[: bundle.stored] if hold.rates else amounts
+    event.window_amounts = amounts[: bundle.stored] if bundle.has_rates else amounts
     return amounts
 
 

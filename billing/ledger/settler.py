@@ -31,15 +31,28 @@ LONGEST_PAUSE_SECONDS = 2.0
 LATE_SECONDS = 3.0
 
 
+class Shared:
+    """The windows that finished attempts of one bundle share, by number and as accounts, and what
+    those used of each that use the same of all."""
+
+    __slots__ = ("accounts", "used_of_each", "windows")
+
+    def __init__(self, windows: Sequence[int], accounts: Sequence[core.Account]) -> None:
+        self.windows = windows
+        self.accounts = accounts
+        self.used_of_each = 0
+
+
 class Batch:
     """Finished attempts that are settled together.
 
-    `events` are their UsageEvents as JSON, `used` is what they took of their windows, `over` those
-    that came to more than was held for them, `since` when the first of them finished, by the
-    monotonic clock.
+    `attempts` are their ids, `events` their UsageEvents as JSON, `shared` their windows by the
+    identity of the list that all attempts of a bundle have, `used` what they took beside what
+    stands in there, `over` those that came to more than was held for them, `since` when the first
+    of them finished, by the monotonic clock.
     """
 
-    __slots__ = ("_windows", "attempts", "events", "over", "since", "used")
+    __slots__ = ("attempts", "events", "over", "shared", "since", "used")
 
     def __init__(self) -> None:
         self.attempts: list[str] = []
@@ -47,14 +60,12 @@ class Batch:
         self.used: core.Used = {}
         self.over: list[UsageEvent] = []
         self.since = time.monotonic()
-        # Calls of one bundle share one list.
-        self._windows: dict[int, Sequence[int]] = {}
+        self.shared: dict[int, Shared] = {}
 
-    def add(self, attempt: str, event: bytes, windows: Sequence[int]) -> None:
-        """Take an attempt in, with the numbers of its windows."""
-        self.attempts.append(attempt)
-        self.events.append(event)
-        self._windows[id(windows)] = windows
+    def share(self, windows: Sequence[int], accounts: Sequence[core.Account]) -> Shared:
+        """Take in the windows of a bundle."""
+        shared = self.shared[id(windows)] = Shared(windows, accounts)
+        return shared
 
     @property
     def is_full(self) -> bool:
@@ -62,7 +73,13 @@ class Batch:
 
     def windows(self) -> list[int]:
         """Return the numbers of all windows, ascending."""
-        return sorted({number for numbers in self._windows.values() for number in numbers})
+        return sorted({number for shared in self.shared.values() for number in shared.windows})
+
+    def post(self) -> None:
+        """It is committed what its attempts used."""
+        core.post(self.used)
+        for shared in self.shared.values():
+            core.post(dict.fromkeys(shared.accounts, shared.used_of_each))
 
 
 class Settler:
@@ -97,7 +114,7 @@ class Settler:
     def open_batch(self) -> Batch:
         """Return the batch that takes what finishes now."""
         batch = self._open
-        if batch is None or batch.is_full:
+        if batch is None or len(batch.events) >= BATCH:
             batch = self._open = Batch()
             self._queue.append(batch)
             self._idle.clear()
@@ -138,7 +155,7 @@ class Settler:
             raise
         self.failing_since = None
         self._queue.popleft()
-        core.post(batch.used)
+        batch.post()
         self._spool.settled(batch.attempts)
         return True
 

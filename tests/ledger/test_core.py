@@ -71,6 +71,30 @@ def test_waiters_are_served_in_order_and_a_refused_one_takes_nothing() -> None:
     assert draws.granted == [100]
 
 
+@given(
+    st.lists(st.integers(0, 100), min_size=1, max_size=4),
+    st.integers(0, 120),
+    st.integers(0, 200),
+)
+def test_what_all_accounts_are_asked_alike_comes_to_the_same_as_claims_on_each(
+    amounts: list[int], need: int, used: int
+) -> None:
+    alike, each = ([Account(window=1, amount=n) for n in amounts] for _ in range(2))
+    claims = [(account, need) for account in each]
+    held = core.hold_alike(alike, need)
+    assert held == core.hold(claims)
+    assert [a.free for a in alike] == [a.free for a in each]
+    if not held:
+        return
+    within = core.use_alike(alike, need, used)
+    took: core.Used = {}
+    core.use(claims, [used] * len(claims), took)
+    assert [a.free for a in alike] == [a.free for a in each]
+    core.post(dict.fromkeys(alike, within))
+    core.post(took)
+    assert [a.amount for a in alike] == [a.amount for a in each]
+
+
 windows_strategy = st.lists(
     st.builds(
         WindowState,
