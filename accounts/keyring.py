@@ -43,7 +43,7 @@ class Keyring:
         # What was proven since the last change, and in unix seconds until when it is good, by a
         # digest that nobody outside can compute, so that no text of a key is kept: a repeat costs a
         # fifth of a proof.
-        self._proof_key = secrets.token_bytes(32)
+        self._proof = blake2b(digest_size=16, key=secrets.token_bytes(32))
         self._proven: dict[bytes, tuple[KeyRecord, float]] = {}
 
     def authenticate(self, token: str, *, now: float, address: str | None) -> KeyRecord:
@@ -51,10 +51,12 @@ class Keyring:
 
         `now` is in unix seconds. The refusal is `unknown` for whatever does not prove a secret.
         """
-        proof = blake2b(token.encode(), digest_size=16, key=self._proof_key).digest()
-        proven = self._proven.get(proof)
+        proof = self._proof.copy()
+        proof.update(token.encode())
+        digest = proof.digest()
+        proven = self._proven.get(digest)
         if proven is None:
-            proven = self._proven[proof] = self._prove(token)
+            proven = self._proven[digest] = self._prove(token)
         record, ends_at = proven
         if now >= ends_at:
             raise KeyRefused("expired")
