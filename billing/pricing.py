@@ -88,7 +88,7 @@ def bound_ticks(price: Price, *, input_tokens: int, output_tokens: int) -> int:
         if rates.from_input_tokens <= input_tokens:
             ticks = input_tokens * rates.dearest_input + output_tokens * rates.dearest_output
             bound = max(bound, ticks)
-    return min(bound, MAX_COST_TICKS)
+    return bound if bound < MAX_COST_TICKS else MAX_COST_TICKS
 
 
 def affordable_output_tokens(price: Price, *, input_tokens: int, ticks: int) -> int | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import astuple
@@ -47,7 +46,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
         return self.way.price
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """An attempt that is over, and when it was sent, answered (0.0 for never) and over: by the
     monotonic clock."""
 

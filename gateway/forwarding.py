@@ -30,24 +30,24 @@ BODY_SECONDS = 0.1
 
 async def forward(process: GatewayProcess, caller: Caller, dialect: Dialect) -> None:
     """Answer a call from a provider. Raises GatewayError where the caller is refused."""
-    started = time.monotonic()
-    process.check()
-    key = process.authenticate(caller)
+    started = received = time.monotonic()
+    at = time.time()
+    process.check(started)
+    key = process.authenticate(caller, now=at)
     if key.endpoints:
         require_endpoint(key, dialect.endpoint)
     body = caller.take_body(process.configuration.max_body_bytes)
     if body is None:
         body = await caller.read_body(process.configuration.max_body_bytes)
-    received = time.monotonic()
-    if received - started > BODY_SECONDS:
-        process.check()
-        key = process.authenticate(caller)
+        received, at = time.monotonic(), time.time()
+        if received - started > BODY_SECONDS:
+            process.check(received)
+            key = process.authenticate(caller, now=at)
     is_large = len(body) >= LARGE_BYTES
     read = dialect.read_request
     request = await beside(read, body) if is_large else read(body)
     caller.model = request.model
     tags = caller.tags() if TAGS in caller.headers else {}
-    at = time.time()
     try:
         lane = process.lanes.find(key, request.model, dialect, now=at)
     except EndpointUnsupported:

@@ -48,15 +48,15 @@ def make_offers(call: Call, ways: Sequence[LaneRoute]) -> Sequence[Offer]:
 
 def make_offer(call: Call, way: LaneRoute) -> Offer:
     """Write the body for one route, and bound what the attempt can use there."""
-    request, lane = call.request, call.lane
-    model = lane.model
-    if way.price is None and lane.needs_price:
+    request, lane, price = call.request, call.lane, way.price
+    model, passage, route = lane.model, way.passage, way.route
+    if price is None and lane.needs_price:
         raise PriceUnknown
     cap = call.cap or bounds.output_cap(request, model)
-    if way.passage.is_translated:  # What passes has its caller's own cap, for better or worse.
-        cap = max(cap, way.passage.least_cap)
-    route = way.route
-    body, names = way.passage.write_request(
+    is_translated = passage.is_translated
+    if is_translated:  # What passes has its caller's own cap, for better or worse.
+        cap = max(cap, passage.least_cap)
+    body, names = passage.write_request(
         request, upstream_model=route.upstream_model, output_cap=cap, cap_field=route.cap_field
     )
     bound = bounds.bound(
@@ -65,11 +65,11 @@ def make_offer(call: Call, way: LaneRoute) -> Offer:
         model=model,
         route=route,
         cap=cap,
-        is_translated=way.passage.is_translated,
+        is_translated=is_translated,
     )
     if bound.unbounded is not None and lane.is_strict:
         raise bound.unbounded
-    ticks = 0 if way.price is None else bounds.ticks(bound, way.price)
+    ticks = 0 if price is None else bounds.ticks(bound, price)
     return Offer(way, body, names, bound, ticks)
 
 

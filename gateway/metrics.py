@@ -90,18 +90,20 @@ class Meter:
         if not call.ended:
             return
         total = added = time.monotonic() - call.received
-        for event, sent_at, head_at, ended_at in call.ended:
-            took = ended_at - sent_at
+        for each in call.ended:
+            provider, sent_at = each.event.provider, each.sent_at
+            took = each.ended_at - sent_at
             added -= took
-            times = self._upstream.get(event.provider) or self._meet(event.provider)
-            if head_at:
-                times.first_byte.add(head_at - sent_at)
+            times = self._upstream.get(provider) or self._meet(provider)
+            if each.head_at:
+                times.first_byte.add(each.head_at - sent_at)
             times.total.add(took)
-            self._ended_attempts.append((event.provider, event.outcome))
+            outcome = each.event.outcome
+            self._ended_attempts.append((provider, outcome))
         added = added if added > 0.0 else 0.0
         self._added.add(added)
         ended = self._ended_calls
-        ended.append((call.lane.endpoint, call.lane.protocol, event.outcome))
+        ended.append((call.lane.endpoint, call.lane.protocol, outcome))
         if len(ended) >= MOST_UNCOUNTED:
             self._count()
         if self._logs_calls:

@@ -164,18 +164,19 @@ class GatewayProcess:
         if self.tracing is not None:
             await self.tracing.close()
 
-    def check(self) -> None:
-        """Raise what refuses every call now, if anything does."""
+    def check(self, moment: float) -> None:
+        """Raise what refuses every call at a moment of the monotonic clock, if anything does."""
         if self.is_closing:
             raise ShuttingDown
-        if time.monotonic() > self._follower.fresh_until:
+        if moment > self._follower.fresh_until:
             raise NotFresh
 
-    def authenticate(self, caller: Caller) -> KeyRecord:
-        """Return the key that this caller may use, or raise what refuses it."""
+    def authenticate(self, caller: Caller, *, now: float) -> KeyRecord:
+        """Return the key that this caller may use (`now` in Unix seconds), or raise what refuses
+        it."""
         address = caller.address(self.configuration.trusted_proxies)
         try:
-            key = self.keyring.authenticate(caller.token(), now=time.time(), address=address)
+            key = self.keyring.authenticate(caller.token(), now=now, address=address)
         except KeyRefused as refused:
             if refused.proves_nothing:
                 self._count_guess(address)

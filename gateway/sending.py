@@ -16,10 +16,9 @@ from billing.usage import Outcome
 from gateway import errors
 from gateway.caller import Caller, HungUp
 from gateway.calls import Attempt, Offer
-from gateway.circuits import is_the_routes_fault
+from gateway.circuits import Circuits, is_the_routes_fault
 from gateway.errors import GatewayError, LedgerAway, SpoolFull, UpstreamFailed, UpstreamUnreachable
 from gateway.holding import call_headers, hold_for
-from gateway.passages import Pairs
 from gateway.process import GatewayProcess
 from gateway.upstream import UpstreamAnswer, UpstreamError, UpstreamTimeout, UpstreamWithheld
 
@@ -38,7 +37,7 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
     Raises the gateway's error for what went wrong, or HungUp, with every attempt settled.
     """
     failure: Exception | None = None
-    offers = attempt.call.offers
+    circuits, offers = process.circuits, attempt.call.offers
     while offers:
         if not attempt.hold.is_open:
             if not await _hold_again(process, caller, attempt, offers):
@@ -50,10 +49,24 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
         if caller.is_gone:
             failure = HungUp()
             break
-        _record(attempt)
-        came_of = await _ask(process, caller, attempt, answer)
-        if came_of is None:
-            return answer
+        try:
+            attempt.send()
+        except DiskFull as full:
+            raise _refuse_to_let_leave(attempt, full) from None
+        if circuits.troubled:
+            circuits.note_trial(offer.route.id, now=time.monotonic())
+        try:
+            await answer.send()
+        except UpstreamError as error:
+            came_of = _settle_failure(caller, attempt, error)
+        else:
+            attempt.note_head(answer.status)
+            if answer.status < 300:
+                if circuits.troubled:
+                    circuits.note_answer(offer.route.id)
+                return answer
+            came_of = await _refuse(attempt, answer)
+        _note_failure(circuits, offer.route.id, came_of)
         if not isinstance(came_of, UpstreamUnreachable):
             failure = came_of
         if not is_the_routes_fault(came_of):
@@ -62,46 +75,31 @@ async def send(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Ups
     raise failure or UpstreamUnreachable()
 
 
-async def _ask(
-    process: GatewayProcess, caller: Caller, attempt: Attempt, answer: UpstreamAnswer
-) -> Exception | None:
-    """Send the request and wait for the head; return None for a good one, else what went wrong.
-
-    A failed attempt is settled, or taken back where nothing left.
-    """
-    route, circuits = attempt.offer.way.route, process.circuits
-    if circuits.troubled:
-        circuits.note_trial(route.id, now=time.monotonic())
-    try:
-        await answer.send()
-    except UpstreamError as error:
-        failure = _settle_failure(caller, attempt, error)
-    else:
-        attempt.note_head(answer.status)
-        if answer.status < 300:
-            if circuits.troubled:
-                circuits.note_answer(route.id)
-            return None
-        failure = await _refuse(attempt, answer)
+def _note_failure(circuits: Circuits, route: int, failure: Exception) -> None:
+    """Count a failure against its route, where it is the route's."""
     if isinstance(failure, errors.UpstreamError) and is_the_routes_fault(failure):
-        circuits.note_failure(route.id, failure, now=time.monotonic())
+        circuits.note_failure(route, failure, now=time.monotonic())
     elif not isinstance(failure, HungUp | SpoolFull | LedgerAway):
-        circuits.note_answer(route.id)
-    return failure
+        circuits.note_answer(route)
 
 
 def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> UpstreamAnswer:
     """Prepare the request; a caller that leaves before the head ends it, if it is a stream's."""
     call, offer = attempt.call, attempt.offer
-    target = offer.way.streamed if call.request.stream else offer.way.whole
-    if caller.query and (kept := offer.way.passage.queries & set(caller.query.split(b"&"))):
+    way = offer.way
+    target = way.streamed if call.request.stream else way.whole
+    if caller.query and (kept := way.passage.queries & set(caller.query.split(b"&"))):
         target = target.asking(b"&".join(sorted(kept)))
+    headers = way.usual_headers
+    if not way.forwards.isdisjoint(caller.headers):
+        sent = caller.forwarded(way.forwards)
+        headers = way.passage.write_headers(sent, call.model.context_window)
     answer = process.upstream.open(
         target,
         request_id=attempt.event.id,
-        headers=_forward_headers(caller, attempt),
+        headers=headers,
         body=offer.body,
-        timeouts=offer.way.timeouts,
+        timeouts=way.timeouts,
         gate=attempt.let_leave,
     )
     if call.request.stream and call.key.hang_up == "close":
@@ -122,23 +120,6 @@ async def _hold_again(
         return False
     caller.told = call_headers(call, attempt.hold)
     return True
-
-
-def _forward_headers(caller: Caller, attempt: Attempt) -> Pairs:
-    """Return what of the caller's headers goes on; nothing where it speaks another dialect."""
-    way = attempt.offer.way
-    sent = caller.forwarded(way.forwards) if way.forwards else None
-    if not sent:
-        return way.usual_headers
-    return way.passage.write_headers(sent, attempt.call.model.context_window)
-
-
-def _record(attempt: Attempt) -> None:
-    """Write down that the attempt is about to leave; a disk that is full refuses it."""
-    try:
-        attempt.send()
-    except DiskFull as full:
-        raise _refuse_to_let_leave(attempt, full) from None
 
 
 def _refuse_to_let_leave(attempt: Attempt, reason: Exception | None) -> GatewayError:

@@ -121,13 +121,18 @@ class Spool:
         """Record that an attempt is about to leave. Raises SpoolFull, having recorded nothing."""
         if self._full:
             raise SpoolFull(str(self.folder))
-        self._add(SENT, attempt, payload)
+        self.note(SENT, attempt, payload)
         if self._soon is None and attempt not in self._latest:
             raise SpoolFull(str(self.folder))
 
     def note(self, kind: bytes, attempt: str, payload: bytes) -> None:
         """Record what became of an attempt, as far as the disk takes it."""
-        self._add(kind, attempt, payload)
+        lines = self._lines
+        lines.append((attempt, kind, payload))
+        if self._soon is None:
+            self.flush()
+        elif len(lines) == 1:
+            self._soon(self.flush)
 
     def when_written(self, attempt: str, call: Callable[[bool], None]) -> None:
         """Call `call` when all records so far are written, at once where they are. It is told
@@ -186,14 +191,6 @@ class Spool:
         if remove and not self._latest:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
-
-    def _add(self, kind: bytes, attempt: str, payload: bytes) -> None:
-        lines = self._lines
-        lines.append((attempt, kind, payload))
-        if self._soon is None:
-            self.flush()
-        elif len(lines) == 1:
-            self._soon(self.flush)
 
     def _write(self, lines: list[_Line]) -> None:
         """Write lines in one step. Where the disk does not take them, no attempt may leave; what

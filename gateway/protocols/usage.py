@@ -35,7 +35,8 @@ def sort_counts(
     `prompt` holds every input part; None means that it was not said. `reasoning` lies inside
     `completion` at OpenAI and beside it at xAI; `total` tells which.
     """
-    completion, reasoning = _split_output(prompt, completion, total, reasoning)
+    if completion is None or reasoning or (total is not None and total != prompt + completion):
+        completion, reasoning = _split_output(prompt, completion, total, reasoning)
     output = completion - audio_output
     if output < 0:
         raise Contradiction("audio output is more than completion_tokens")
@@ -55,7 +56,7 @@ def sort_counts(
         audio_input=audio_input,
         image_input=image_input,
         output=output,
-        reasoning=reasoning,
+        reasoning=reasoning or 0,
         audio_output=audio_output,
     )
 

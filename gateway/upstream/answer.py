@@ -59,6 +59,9 @@ class UpstreamAnswer:
     Iterating gives the body in chunks as they come. At the end, after an error and after abort()
     nothing is left to do; an answer that is left before its end needs release(). `sent` says
     whether a byte of the request may have left.
+
+    `headers` are this request's own, beside those of the target and its `request_id`, under which a
+    provider can find it. No byte leaves before `gate` lets it.
     """
 
     status: int
@@ -79,8 +82,8 @@ class UpstreamAnswer:
         upstream: Keeper,
         target: Target,
         *,
-        request_id: str,
-        headers: Pairs,
+        request_id: str = "",
+        headers: Pairs = (),
         body: bytes,
         timeouts: Timeouts,
         gate: Gate | None = None,
@@ -101,8 +104,15 @@ class UpstreamAnswer:
         """Send the request and wait for the head. Refuses redirects and coded answers."""
         if self._failure is not None:
             raise self._failure
-        self._upstream.watch(self)
-        answer = await self._step(self._upstream.exchange(self))
+        upstream = self._upstream
+        upstream.watch(self)
+        cancelling = self._begin_to_wait()
+        try:
+            answer = await upstream.exchange(self)
+        except BaseException as error:
+            raise self._explain(error, cancelling)  # noqa: B904 - it knows its cause.
+        finally:
+            self._task = None
         self.status, self.raw_headers, self.headers, self._stream = answer
         self._chunks = self._stream.__aiter__()
         self._waiting_for = TimeoutKind.IDLE
@@ -226,34 +236,47 @@ class UpstreamAnswer:
         self._fail(UpstreamTimeout(f"{kind}: {seconds} s", sent=self.sent, kind=kind))
 
     async def _step(self, step: Awaitable[T]) -> T:
-        """Wait for the transport so that _fail() can end the wait, whatever the transport is.
-
-        It cancels the waiting task and this takes the cancellation back, as asyncio.timeout()
-        does; a cancellation from elsewhere passes.
-        """
-        task = asyncio.current_task(self._loop)
-        assert task is not None
-        cancelling = task.cancelling()
-        self._task = task
-        self._waiting_since = self._loop.time()
+        """Wait for the transport so that _fail() can end the wait, whatever the transport is."""
+        cancelling = self._begin_to_wait()
         try:
             return await step
-        except asyncio.CancelledError:
-            if self._failure is None or task.uncancel() > cancelling:
-                self.abort()
-                raise
-            raise self._failure from None
-        except StopAsyncIteration:
-            self._end()
-            raise
-        except Exception as error:
-            translated = translate_error(error, sent=self.sent)
-            if translated is None:
-                self.abort()
-                raise
-            raise self._fail(translated) from error
+        except BaseException as error:
+            raise self._explain(error, cancelling)  # noqa: B904 - it knows its cause.
         finally:
             self._task = None
+
+    def _begin_to_wait(self) -> int:
+        """Let _fail() cancel the task that runs. Returns by how many it is being cancelled."""
+        task = asyncio.current_task(self._loop)
+        assert task is not None
+        self._task = task
+        self._waiting_since = self._loop.time()
+        return task.cancelling()
+
+    def _explain(self, error: BaseException, cancelling: int) -> BaseException:
+        """Return what a wait is to raise that ended with `error`; nothing is left to do then.
+
+        The cancellation by _fail() is taken back, as asyncio.timeout() does; one from elsewhere
+        passes.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            assert self._task is not None
+            if self._failure is not None and self._task.uncancel() <= cancelling:
+                self._failure.__cause__ = None  # The cancellation says nothing.
+                return self._failure
+        elif isinstance(error, StopAsyncIteration):
+            self._end()
+            return error
+        elif isinstance(error, Exception):
+            translated = translate_error(error, sent=self.sent)
+            if translated is not None:
+                if translated is not error:
+                    translated.__cause__ = error
+                return self._fail(translated)
+        else:
+            return error
+        self.abort()
+        return error
 
     def _fail(self, failure: UpstreamError) -> UpstreamError:
         """End with this error, which a waiting step then raises. Returns it."""

@@ -15,7 +15,7 @@ import httpx2
 from multidict import CIMultiDict
 
 from gateway.upstream.addresses import Network
-from gateway.upstream.answer import Gate, Timeouts, UpstreamAnswer
+from gateway.upstream.answer import Timeouts, UpstreamAnswer
 from gateway.upstream.target import Pairs, Target
 from gateway.upstream.transport import ConnectorTransport, Response
 
@@ -40,6 +40,7 @@ class Upstream:
             if isinstance(self._transport, ConnectorTransport)
             else partial(exchange_requests, self._transport)
         )
+        self.open = partial(UpstreamAnswer, self)
         self._live: set[UpstreamAnswer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -53,37 +54,15 @@ class Upstream:
         body: bytes,
         timeouts: Timeouts,
     ) -> UpstreamAnswer:
-        """POST `body` and return once the head of the answer is there."""
+        """POST `body` and return once the head of the answer is there.
+
+        open() prepares the same, so that its abort() can be reached before.
+        """
         answer = self.open(
             target, request_id=request_id, headers=headers, body=body, timeouts=timeouts
         )
         await answer.send()
         return answer
-
-    def open(
-        self,
-        target: Target,
-        *,
-        request_id: str = "",
-        headers: Pairs = (),
-        body: bytes,
-        timeouts: Timeouts,
-        gate: Gate | None = None,
-    ) -> UpstreamAnswer:
-        """Prepare a request whose abort() can be reached before there is an answer.
-
-        `headers` are this request's own, beside those of the target and its `request_id`, under
-        which a provider can find it. No byte leaves before `gate` lets it.
-        """
-        return UpstreamAnswer(
-            self,
-            target,
-            request_id=request_id,
-            headers=headers,
-            body=body,
-            timeouts=timeouts,
-            gate=gate,
-        )
 
     async def close(self) -> None:
         """End every attempt and close every connection."""

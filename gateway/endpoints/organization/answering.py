@@ -7,6 +7,7 @@ in turn with all other writers, in the name of the key.
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,7 +73,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 async def answer_organization(process: GatewayProcess, caller: Caller) -> None:
     """Answer a request of a management key, or raise what refuses it."""
-    process.check()
+    process.check(time.monotonic())
     path = caller.path.removeprefix("/v1/organization/")
     answer, arguments = find_resource(caller, path)
     body = await caller.read_body(MAX_BODY_BYTES) if caller.method == "POST" else b""
