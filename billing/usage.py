@@ -160,10 +160,9 @@ class UsageEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 def new_id() -> str:
-    """Return a UUIDv7 (RFC 9562) in its text form: 48 bits of milliseconds, then 72 of chance."""
-    chance = "%018x" % _draw_bits(72)  # noqa: UP031 - half the time of an f-string.
-    begin = _write_moment(time.time_ns() // 1_000_000)
-    return f"{begin}{chance[:3]}-8{chance[3:6]}-{chance[6:]}"
+    """Return a UUIDv7 (RFC 9562) in its text form: 48 bits of milliseconds, then 72 of chance, of
+    which 24 are the same for all that this process makes in a millisecond."""
+    return _begin_id(time.time_ns() // 1_000_000) + "%012x" % _draw_bits(48)  # noqa: UP031 - faster.
 
 
 def new_attempt_id(call_id: str) -> str:
@@ -173,9 +172,11 @@ def new_attempt_id(call_id: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _write_moment(milliseconds: int) -> str:
-    """Return how the ids of a millisecond begin: up to their version."""
-    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7"
+def _begin_id(milliseconds: int) -> str:
+    """Return how the ids of a millisecond begin: all but their own 48 bits."""
+    chance = f"{_draw_bits(24):06x}"
+    moment = f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
+    return f"{moment}-7{chance[:3]}-8{chance[3:]}-"
 
 
 def first_id_at(unix_ms: int) -> uuid.UUID:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from accounts.keyring import KeyRecord
-from billing.ledger.ledger import Hold, Leave, Ledger
+from billing.ledger.ledger import Hold, Ledger
 from billing.pricing import MAX_COST_TICKS, Price, bound_ticks, cost_ticks
 from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_attempt_id
 from gateway.bounds import Bound
@@ -126,10 +126,6 @@ class Attempt:
         """Record that it is about to leave. Raises SpoolFull, having ended the hold."""
         self._ledger.send(self.hold, self.event)
         self._sent_at = time.monotonic()
-
-    def let_leave(self, leave: Leave) -> None:
-        """Have `leave` called when it may leave, or with what forbids it."""
-        self._ledger.let_leave(self.hold, leave)
 
     def when_recorded(self, end: Callable[[], None]) -> None:
         """Have `end` called when how it ended is in the spool."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from billing.ledger.spool import SpoolFull as DiskFull
 from billing.usage import Outcome
@@ -100,7 +101,7 @@ def _open(process: GatewayProcess, caller: Caller, attempt: Attempt) -> Upstream
         headers=headers,
         body=offer.body,
         timeouts=way.timeouts,
-        gate=attempt.let_leave,
+        gate=partial(process.ledger.let_leave, attempt.hold),
     )
     if call.request.stream and call.key.hang_up == "close":
         caller.when_gone(answer.abort)

@@ -117,9 +117,10 @@ class UpstreamAnswer:
         self._chunks = self._stream.__aiter__()
         self._waiting_for = TimeoutKind.IDLE
         self._quiet_seconds = self._timeouts.idle_seconds
-        refusal = find_refusal(self.status, self.headers)
-        if refusal is not None:
-            raise self._fail(UpstreamProtocolError(refusal, sent=True))
+        if not 200 <= self.status < 300 or _CODING in self.headers:
+            refusal = find_refusal(self.status, self.headers)
+            if refusal is not None:
+                raise self._fail(UpstreamProtocolError(refusal, sent=True))
 
     @property
     def origin(self) -> tuple[str, bytes]:
