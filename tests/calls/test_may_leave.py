@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -68,7 +69,8 @@ async def test_a_disk_that_fills_up_lets_nothing_leave_and_calls_under_way_end(
     call: dict[str, object],
 ) -> None:
     await in_django(world.add_model, "demo-slow-300ms")
-    await until(lambda: served.process.catalog.model("demo-slow-300ms"))
+    prices = served.process.prices  # They are the last to follow.
+    await until(lambda: prices.price_for("demo-slow-300ms", world.provider.name, at=time.time()))
     spool = served.process.ledger.process.spool
     slow = asyncio.create_task(served.post(chat("demo-slow-300ms", max_tokens=10)))
     await until(lambda: spool.unsettled == 1)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import transaction
+
 from accounts.issuance import IssuedKey, issue_key
 from accounts.models import Organization, Project
 from billing.models import Price, Quota
@@ -59,15 +61,16 @@ class World:
     ) -> models.Model:
         """Make a model with a route and, if it is `priced`, `input` ticks for an input token."""
         bounds = {"context_window": 128_000, "max_output_tokens": 16_384}
-        model = models.Model.objects.create(name=name, **{**bounds, **fields})
-        models.Route.objects.create(
-            model=model,
-            provider=provider or self.provider,
-            upstream_model=upstream_model or name,
-            **(route or {}),
-        )
-        if priced:
-            self.add_price(name, input=input)
+        with transaction.atomic():
+            model = models.Model.objects.create(name=name, **{**bounds, **fields})
+            models.Route.objects.create(
+                model=model,
+                provider=provider or self.provider,
+                upstream_model=upstream_model or name,
+                **(route or {}),
+            )
+            if priced:
+                self.add_price(name, input=input)
         return model
 
     def add_route(self, model: models.Model, provider: models.Provider) -> models.Provider:
