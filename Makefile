@@ -11,7 +11,8 @@
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
   "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   && { echo "$$each"; break; }; done)
-WORKERS ?= auto
+# One more than there are processors: many tests wait for a time that is promised.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
 python := .venv/bin/python
 axe := tests/browser/node_modules/.package-lock.json
