@@ -25,7 +25,7 @@ from billing.quotas import QuotaRule
 WAIT_SECONDS = 0.2
 # Where the loop itself stood still at the end of that, an answer may be there that nobody has read:
 # a call waits this much longer for it.
-STALL_SECONDS, LAST_LOOK_SECONDS = 0.01, 0.05
+STALL_SECONDS, LAST_LOOK_SECONDS = 0.01, 0.02
 
 # A draw brings enough for so many calls; more where the last one was used up this soon.
 GROWTH, MOST_GROWTH = 64, 1024
