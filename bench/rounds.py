@@ -1,7 +1,7 @@
 """Interleaved rounds over several sides, and the medians of what was seen.
 
 Absolute figures drift by 40 % between runs on a shared machine, so every side is measured in
-every round, each round begins with another side, and only ratios within a run mean something.
+every round, each round begins with another side, and only ratios within a round mean something.
 """
 
 from __future__ import annotations
@@ -46,10 +46,13 @@ class Work(NamedTuple):
 
 
 class Sample(NamedTuple):
+    """`ratio` is that of the CPU to the first side's in the same round."""
+
     per_second: float
     p50_ms: float
     cpu_us: float
     beside_us: float
+    ratio: float = 1.0
 
 
 def measure(sides: Sequence[Side], work: Work, *, rounds: int) -> dict[str, Sample]:
@@ -57,10 +60,11 @@ def measure(sides: Sequence[Side], work: Work, *, rounds: int) -> dict[str, Samp
     samples: dict[str, list[Sample]] = {side.name: [] for side in sides}
     for number in range(rounds + 1):
         shift = number % len(sides)
-        for side in [*sides[shift:], *sides[:shift]]:
-            sample = load(side, work)
+        round_ = {side.name: load(side, work) for side in [*sides[shift:], *sides[:shift]]}
+        first = round_[sides[0].name].cpu_us
+        for name, sample in round_.items():
             if number:
-                samples[side.name].append(sample)
+                samples[name].append(sample._replace(ratio=sample.cpu_us / first))
     return {name: _take_medians(found) for name, found in samples.items()}
 
 
