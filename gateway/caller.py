@@ -230,6 +230,8 @@ class Caller:
         To be called before the end of the answer is sent: after that the connection may carry
         another request, with a callback of its own.
         """
+        if self._callback is None:
+            return
         self._callback = None
         tell, self._on_disconnect = self._on_disconnect, None
         if tell is not None:

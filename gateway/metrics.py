@@ -81,8 +81,10 @@ class Meter:
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._added = Histogram(ADDED_EDGES)
         self._upstream: dict[str, UpstreamTimes] = {}
-        self._ended_calls: list[tuple[str, str, str]] = []
-        self._ended_attempts: list[tuple[str, str]] = []
+        # Not counted yet: endpoint, protocol, outcome and seconds added; provider, outcome and
+        # seconds to the head, where there was one, and to the end.
+        self._ended_calls: list[tuple[str, str, str, float]] = []
+        self._ended_attempts: list[tuple[str, str, float | None, float]] = []
         self._logs_calls = logs_calls
 
     def note_call(self, call: Call) -> None:
@@ -91,19 +93,14 @@ class Meter:
             return
         total = added = time.monotonic() - call.received
         for each in call.ended:
-            provider, sent_at = each.event.provider, each.sent_at
+            event, sent_at = each.event, each.sent_at
             took = each.ended_at - sent_at
             added -= took
-            times = self._upstream.get(provider) or self._meet(provider)
-            if each.head_at:
-                times.first_byte.add(each.head_at - sent_at)
-            times.total.add(took)
-            outcome = each.event.outcome
-            self._ended_attempts.append((provider, outcome))
+            first_byte = each.head_at - sent_at if each.head_at else None
+            self._ended_attempts.append((event.provider, event.outcome, first_byte, took))
         added = added if added > 0.0 else 0.0
-        self._added.add(added)
-        ended = self._ended_calls
-        ended.append((call.lane.endpoint, call.lane.protocol, outcome))
+        lane, ended = call.lane, self._ended_calls
+        ended.append((lane.endpoint, lane.protocol, event.outcome, added))
         if len(ended) >= MOST_UNCOUNTED:
             self._count()
         if self._logs_calls:
@@ -146,10 +143,17 @@ class Meter:
         return times
 
     def _count(self) -> None:
-        self._calls.update(self._ended_calls)
-        self._attempts.update(self._ended_attempts)
-        self._ended_calls.clear()
-        self._ended_attempts.clear()
+        calls, self._ended_calls = self._ended_calls, []
+        attempts, self._ended_attempts = self._ended_attempts, []
+        for endpoint, protocol, outcome, added in calls:
+            self._calls[endpoint, protocol, outcome] += 1
+            self._added.add(added)
+        for provider, outcome, first_byte, took in attempts:
+            self._attempts[provider, outcome] += 1
+            times = self._upstream.get(provider) or self._meet(provider)
+            if first_byte is not None:
+                times.first_byte.add(first_byte)
+            times.total.add(took)
         self._added.count()
         for times in self._upstream.values():
             times.first_byte.count()

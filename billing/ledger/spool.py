@@ -229,9 +229,11 @@ class Spool:
                 self._forget(attempt)
                 continue
             before = latest.get(attempt)
-            if before is not None:
+            if before is None:
+                segment.latest += 1
+            elif before[0] is not segment:
                 before[0].latest -= 1
-            segment.latest += 1
+                segment.latest += 1
             latest[attempt] = segment, kind, payload
         if segment.size >= SEGMENT_BYTES:
             try:

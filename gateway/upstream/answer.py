@@ -47,8 +47,6 @@ class Keeper(Protocol):
 
     exchange: Callable[[UpstreamAnswer], Awaitable[Response]]
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop: ...
     def watch(self, answer: UpstreamAnswer) -> None: ...
     def forget(self, answer: UpstreamAnswer) -> None: ...
 
@@ -96,7 +94,7 @@ class UpstreamAnswer:
         self._request_id = request_id
         self._headers = headers
         self._timeouts = timeouts
-        self._loop = loop = upstream.loop
+        self._loop = loop = asyncio.get_running_loop()
         self._ends_at = loop.time() + timeouts.total_seconds
         self._quiet_seconds = timeouts.first_byte_seconds
 
@@ -114,7 +112,6 @@ class UpstreamAnswer:
         finally:
             self._task = None
         self.status, self.raw_headers, self.headers, self._stream = answer
-        self._chunks = self._stream.__aiter__()
         self._waiting_for = TimeoutKind.IDLE
         self._quiet_seconds = self._timeouts.idle_seconds
         if not 200 <= self.status < 300 or _CODING in self.headers:
@@ -162,8 +159,7 @@ class UpstreamAnswer:
         """Return the next bytes, as they arrived."""
         if self._ended:
             raise self._failure or StopAsyncIteration
-        assert self._chunks is not None, "send() comes first"
-        return await self._step(self._chunks.__anext__())
+        return await self._step((self._chunks or self._begin_chunks()).__anext__())
 
     async def read(self, limit_bytes: int) -> bytes:
         """Read the rest. Raises UpstreamTooLarge, and reads no further, past the limit."""
@@ -198,11 +194,15 @@ class UpstreamAnswer:
         self._end()
         return rest
 
+    def _begin_chunks(self) -> AsyncIterator[bytes]:
+        assert self._stream is not None, "send() comes first"
+        chunks = self._chunks = self._stream.__aiter__()
+        return chunks
+
     async def _read_all(self, limit_bytes: int) -> bytes:
-        assert self._chunks is not None, "send() comes first"
         chunks = []
         size = 0
-        async for chunk in self._chunks:
+        async for chunk in self._chunks or self._begin_chunks():
             size += len(chunk)
             if size > limit_bytes:
                 raise UpstreamTooLarge(f"more than {limit_bytes} bytes", sent=True)

@@ -42,7 +42,6 @@ class Upstream:
         )
         self.open = partial(UpstreamAnswer, self)
         self._live: set[UpstreamAnswer] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def send(
@@ -70,19 +69,11 @@ class Upstream:
             answer.abort()
         await self._transport.aclose()
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that it belongs to: the one that was running when it was first used."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        return loop
-
     def watch(self, answer: UpstreamAnswer) -> None:
         """Look at its limits until forget()."""
         self._live.add(answer)
         if self._timer is None:
-            loop = self.loop
+            loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self.sweep_seconds, self._sweep, loop)
 
     def forget(self, answer: UpstreamAnswer) -> None:
