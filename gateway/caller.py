@@ -277,10 +277,8 @@ def _find_repeated(headers: Sequence[Header]) -> Mapping[bytes, Sequence[bytes]]
 
 def _read_bearer(value: bytes) -> str:
     """Return the key of an `Authorization`, '' where it is of another scheme."""
-    if value.startswith(b"Bearer "):
-        return value[7:].strip().decode("latin-1")
-    scheme, _, token = value.partition(b" ")
-    return _read_key(token) if scheme.lower() == b"bearer" else ""
+    scheme, token = value[:7], value[7:]
+    return _read_key(token) if scheme == b"Bearer " or scheme.lower() == b"bearer " else ""
 
 
 def _read_key(value: bytes) -> str:

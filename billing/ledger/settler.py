@@ -114,7 +114,7 @@ class Settler:
     def open_batch(self) -> Batch:
         """Return the batch that takes what finishes now."""
         batch = self._open
-        if batch is None or len(batch.events) >= BATCH:
+        if batch is None or batch.is_full:
             batch = self._open = Batch()
             self._queue.append(batch)
             self._idle.clear()

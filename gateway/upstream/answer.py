@@ -114,10 +114,9 @@ class UpstreamAnswer:
         self.status, self.raw_headers, self.headers, self._stream = answer
         self._waiting_for = TimeoutKind.IDLE
         self._quiet_seconds = self._timeouts.idle_seconds
-        if not 200 <= self.status < 300 or _CODING in self.headers:
-            refusal = find_refusal(self.status, self.headers)
-            if refusal is not None:
-                raise self._fail(UpstreamProtocolError(refusal, sent=True))
+        refusal = find_refusal(self.status, self.headers)
+        if refusal is not None:
+            raise self._fail(UpstreamProtocolError(refusal, sent=True))
 
     @property
     def origin(self) -> tuple[str, bytes]:
