@@ -14,7 +14,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from accounts.keyring import KeyRecord
-from billing.ledger.ledger import Hold, Ledger
+from billing.ledger.holds import Hold
+from billing.ledger.ledger import Ledger
 from billing.pricing import MAX_COST_TICKS, Price, bound_ticks, cost_ticks
 from billing.usage import Outcome, Usage, UsageEvent, UsageSource, new_attempt_id
 from gateway.bounds import Bound

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar, TypeVarTuple
 from django.conf import settings
 
 from billing.ledger.allowances import Spent, Standing, Unavailable
-from billing.ledger.ledger import Hold
+from billing.ledger.holds import Hold
 from billing.ledger.windows import END
 from billing.quotas import QuotaRule
 from gateway import bounds, errors

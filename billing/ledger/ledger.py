@@ -27,14 +27,15 @@ import msgspec
 import psycopg
 
 from billing.ledger import core, processes
-from billing.ledger.allowances import Claim, Standing, Unavailable, Window
+from billing.ledger.allowances import Standing, Unavailable
 from billing.ledger.bundles import Bundle
 from billing.ledger.database import AWAY
+from billing.ledger.holds import Hold
 from billing.ledger.identity import Process
 from billing.ledger.loops import Loops
 from billing.ledger.spool import DONE, SEEN, VOID, SpoolFull
 from billing.quotas import QuotaRule
-from billing.usage import UsageEvent, UsageSource
+from billing.usage import UsageEvent
 
 log = logging.getLogger(__name__)
 
@@ -44,39 +45,6 @@ _encode = msgspec.json.Encoder().encode
 
 # Called with None when an attempt may leave, else with SpoolFull or Unavailable.
 Leave = Callable[[Exception | None], None]
-
-
-class Hold:
-    """What an attempt may use, taken from the allowances of one process. Ends once.
-
-    `needs` are on `accounts`, of which those in PostgreSQL come first, and those in Redis after.
-    """
-
-    __slots__ = ("accounts", "attempt", "bundle", "is_open", "needs", "process", "windows")
-
-    def __init__(
-        self, process: Process, bundle: Bundle, accounts: Sequence[Window], needs: list[int]
-    ) -> None:
-        self.process = process
-        self.bundle = bundle
-        self.accounts = accounts
-        self.needs = needs
-        # As the event has them; they are those of this moment, whatever the bundle turns to.
-        self.windows = bundle.ids
-        self.attempt = ""
-        self.is_open = True
-
-    @property
-    def claims(self) -> list[Claim]:
-        """What is held of windows in PostgreSQL."""
-        stored = self.bundle.stored
-        return list(zip(self.accounts[:stored], self.needs[:stored], strict=True))
-
-    @property
-    def rates(self) -> list[Claim]:
-        """What is held of windows in Redis."""
-        stored = self.bundle.stored
-        return list(zip(self.accounts[stored:], self.needs[stored:], strict=True))
 
 
 class Ledger:
@@ -147,7 +115,7 @@ class Ledger:
         event.windows = hold.windows
         bundle = hold.bundle
         event.window_holds = hold.needs[: bundle.stored] if bundle.has_rates else hold.needs
-        _count(hold, event)
+        hold.count(event)
         try:
             process.spool.sent(event.id, _encode(event))
         except BaseException:
@@ -165,7 +133,7 @@ class Ledger:
 
     def see(self, hold: Hold, event: UsageEvent) -> None:
         """Record what is known so far of an attempt under way."""
-        _count(hold, event)
+        hold.count(event)
         hold.process.spool.note(SEEN, event.id, _encode(event))
 
     def finish(self, hold: Hold, event: UsageEvent) -> None:
@@ -174,7 +142,7 @@ class Ledger:
         self._close(hold)
         process.finished += 1
         event.process_seq = process.finished
-        amounts = _count(hold, event)
+        amounts = hold.count(event)
         payload = _encode(event)
         process.spool.note(DONE, event.id, payload)
         batch = process.settler.open_batch()
@@ -188,10 +156,7 @@ class Ledger:
             core.use(hold.claims, event.window_amounts, batch.used)
             if bundle.has_rates:
                 self._use_rates(hold, amounts[bundle.stored :])
-        if event.cost_ticks > event.held_ticks or (
-            bundle.strict_tokens and _has_more_tokens(hold, event)
-        ):
-            # It came to more than the most that was thought possible.
+        if hold.is_outdone_by(event):
             batch.over.append(event)
 
     def when_recorded(self, hold: Hold, end: Callable[[], None]) -> None:
@@ -324,24 +289,6 @@ def _permit(process: Process, leave: Leave, is_recorded: bool) -> None:
         leave(Unavailable("this process has lost its lease"))
     else:
         leave(None)
-
-
-def _count(hold: Hold, event: UsageEvent) -> list[int]:
-    """Say in the event what it comes to in each window: its hold where nothing better is known.
-    Returns that for all windows, of rates too."""
-    bundle = hold.bundle
-    if event.usage_source is UsageSource.HELD:
-        amounts = bundle.amounts_held(hold.needs, event)
-    else:
-        amounts = bundle.amounts(event)
-    event.window_amounts = amounts[: bundle.stored] if bundle.has_rates else amounts
-    return amounts
-
-
-def _has_more_tokens(hold: Hold, event: UsageEvent) -> bool:
-    """Say whether an attempt has more tokens than a strict quota of tokens held for it."""
-    needs, amounts = hold.needs, event.window_amounts
-    return any(0 <= needs[n] < amounts[n] for n in hold.bundle.strict_tokens)
 
 
 async def _see_off(process: Process, closing: asyncio.Event) -> None:

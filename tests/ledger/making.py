@@ -15,7 +15,8 @@ from django.conf import settings
 
 from accounts.changes import Follower
 from billing.ledger.bundles import Bundle
-from billing.ledger.ledger import Hold, Ledger
+from billing.ledger.holds import Hold
+from billing.ledger.ledger import Ledger
 from billing.ledger.recalls import CHANNEL
 from billing.quotas import QuotaRule
 from billing.usage import Outcome, UsageEvent, UsageSource, new_id

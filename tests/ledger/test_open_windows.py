@@ -15,7 +15,8 @@ import pytest
 from billing.ledger import draws
 from billing.ledger.allowances import Unavailable
 from billing.ledger.bundles import Bundle
-from billing.ledger.ledger import Hold, Ledger
+from billing.ledger.holds import Hold
+from billing.ledger.ledger import Ledger
 from billing.quotas import QuotaRule
 from tests.ledger.making import hold, make_rule, start_ledger
 

@@ -15,7 +15,8 @@ from django.conf import settings
 from redis.asyncio import Redis
 
 from billing.ledger.allowances import Spent
-from billing.ledger.ledger import Hold, Ledger
+from billing.ledger.holds import Hold
+from billing.ledger.ledger import Ledger
 from billing.quotas import QuotaRule
 from tests.ledger.making import hold, listening, make_rule, start_ledger, window_of
 

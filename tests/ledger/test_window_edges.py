@@ -16,7 +16,8 @@ from django.db import connection as django_connection
 from billing.check import check_ledger
 from billing.ledger import processes
 from billing.ledger.allowances import Spent
-from billing.ledger.ledger import Hold, Ledger
+from billing.ledger.holds import Hold
+from billing.ledger.ledger import Ledger
 from billing.quotas import QuotaRule
 from tests.calls.serving import in_django
 from tests.ledger.making import answer, eventually, hold, make_rule, one, sent_event, start_ledger
