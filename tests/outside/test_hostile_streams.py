@@ -116,7 +116,7 @@ async def check_end(served: Served, aconn: Connection, endpoint: str, name: str)
     assert served.process.ledger.process.open_holds == 0
 
 
-@pytest.mark.parametrize("pair", itertools.product(STREAMS, ENDPOINTS), ids="-".join)
+@pytest.mark.parametrize("pair", list(itertools.product(STREAMS, ENDPOINTS)), ids="-".join)
 async def test_every_caller_gets_a_proper_end(
     pair: tuple[str, str],
     world: World,
