@@ -1,7 +1,8 @@
 """The server's side of a caller's connection.
 
-`protocol` reads and limits, `refusals` says no, `responding` writes whole answers, `files` says how
-many connections there can be, `memory` what the garbage collector looks at.
+`protocol` reads and limits, `timing` ends what takes too long, `refusals` says no, `responding`
+writes whole answers, `files` says how many connections there can be, `memory` what the garbage
+collector looks at.
 """
 
 from gateway.server.files import raise_file_limit

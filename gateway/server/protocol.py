@@ -1,17 +1,15 @@
-"""uvicorn's HTTP protocol with the limits it does not have: on heads, bodies, writes and time.
+"""uvicorn's HTTP protocol with the limits it does not have: on heads, bodies and what arrives.
 
-Time is watched by one sweep a second over all connections, so a call costs no timer. Nothing of
-keys, models or money is known here. The application finds some things in the scope, under
-`scope["extensions"]["tollgate"]`. `on_disconnect`, called with a function, has that function called
-once, from the loop, if the caller's connection ends before the response is complete. There is one
-such function a request; None takes it back. `take_body` and `respond` do in one step what takes
-ASGI several (responding.py). `abort` ends the connection as it is.
+Nothing of keys, models or money is known here. The application finds some things in the scope,
+under `scope["extensions"]["tollgate"]`. `on_disconnect`, called with a function, has that function
+called once, from the loop, if the caller's connection ends before the response is complete. There
+is one such function a request; None takes it back. `take_body` and `respond` do in one step what
+takes ASGI several (responding.py). `abort` ends the connection as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -19,40 +17,31 @@ from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.errors import BadRequest, GatewayError, RequestTimeout
+from gateway.errors import BadRequest, GatewayError
 from gateway.server.files import count_allowed_connections
 from gateway.server.joining import JoiningTransport
 from gateway.server.refusals import HeadTooLarge, LineTooLong, TooManyConnections, write_refusal
 from gateway.server.responding import respond, take_body
+from gateway.server.timing import TimedProtocol
 
 _SINGLE = frozenset({b"content-length", b"transfer-encoding", b"host"})
 _NEITHER_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
-_sweeping: weakref.WeakSet[ServerState] = weakref.WeakSet()
 
 
-class GatewayProtocol(HttpToolsProtocol):
+class GatewayProtocol(TimedProtocol):
     """One connection of a caller."""
 
     max_connections: int | None = None  # None: what the limit on open files has room for.
     max_line_bytes = 8_192
     max_head_bytes = 32_768
     max_headers = 100
-    head_seconds = 10.0
-    # A body has this long, a second more for each so many bytes of it, and never more than the
-    # last figure.
-    body_seconds = 20.0
-    body_bytes_per_second = 2_048
-    body_longest_seconds = 600.0
     # A chunk may cost its sender eight bytes of framing a byte, and no more than this on top.
     chunk_slack_bytes = 65_536
     # What is still taken in, and thrown away, of a body that was already answered.
     discard_bytes = 2**26
-    write_seconds = 60.0
-    linger_seconds = 2.0
-    sweep_seconds = 1.0
 
     def __init__(
         self,
@@ -64,30 +53,17 @@ class GatewayProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.url = b""
         self._hang_up: Callable[[], None] | None = None
-        self._refusal: GatewayError | None = None
         self._upgrading = False
         self._chunked = False
         self._head_bytes = 0
-        self._partial_bytes = 0
         self._raw_bytes = 0
-        self._body_bytes = 0
         self._seen_singles: set[bytes] = set()
         self._offers: deque[dict[object, object]] = deque()
-        # When each state began that must not last; None while the connection is not in it.
-        self._head_since: float | None = None
-        self._body_since: float | None = None
-        self._idle_since: float | None = None
-        self._blocked_since: float | None = None
-        self._closing_since: float | None = None
 
     # The connection.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_since = self.loop.time()
-        if self.server_state not in _sweeping:
-            _sweeping.add(self.server_state)
-            self.loop.call_later(self.sweep_seconds, sweep, self.server_state, self.loop)
         if len(self.connections) > (self.max_connections or count_allowed_connections()):
             self._refusal = TooManyConnections()
             transport.write(write_refusal(self._refusal, b"", self.server_state.default_headers))
@@ -105,14 +81,6 @@ class GatewayProtocol(HttpToolsProtocol):
         if call is not None and self.transport.is_closing():
             self._hang_up = None
             self.loop.call_soon(call)
-
-    def pause_writing(self) -> None:
-        self._blocked_since = self.loop.time()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self._blocked_since = None
-        super().resume_writing()
 
     # What arrives.
 
@@ -309,56 +277,3 @@ class GatewayProtocol(HttpToolsProtocol):
             cycle.transport.make_last()  # type: ignore[attr-defined]
         else:
             super().shutdown()
-
-    # Time.
-
-    def check(self, now: float) -> None:
-        """End the connection if it has been too long in a state that must not last."""
-        if self._closing_since is not None or self.transport.is_closing():
-            self._check_closing(now)
-        elif self._blocked_since is not None:
-            if now - self._blocked_since >= self.write_seconds:
-                self.transport.abort()
-        elif self._body_since is not None:
-            self._check_body(now, self._body_since)
-        elif self._head_since is not None:
-            if now - self._head_since >= self.head_seconds and not self._is_answering():
-                self._end_head()
-        elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
-            self.transport.close()
-
-    def _check_closing(self, now: float) -> None:
-        if self._closing_since is None:
-            self._closing_since = now
-        linger = self.linger_seconds if self._refusal is not None else self.write_seconds
-        if now - self._closing_since >= linger:
-            self.transport.abort()
-
-    def _check_body(self, now: float, since: float) -> None:
-        if self.flow.read_paused:
-            # The application has not taken what is there, so the caller cannot be blamed.
-            self._body_since = now
-            return
-        earned = self.body_seconds + self._body_bytes / self.body_bytes_per_second
-        if now - since >= min(earned, self.body_longest_seconds):
-            self._refuse(RequestTimeout())
-
-    def _end_head(self) -> None:
-        if self._partial_bytes:
-            self._refuse(RequestTimeout())
-        else:
-            self.transport.close()  # Nothing was asked: a browser's spare connection.
-
-
-def sweep(state: ServerState, loop: asyncio.AbstractEventLoop) -> None:
-    """Check every connection of a server, and again later while there are any."""
-    now = loop.time()
-    later = 1.0
-    for connection in list(state.connections):
-        if isinstance(connection, GatewayProtocol):
-            connection.check(now)
-            later = connection.sweep_seconds
-    if state.connections:
-        loop.call_later(later, sweep, state, loop)
-    else:
-        _sweeping.discard(state)
