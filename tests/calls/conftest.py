@@ -12,11 +12,13 @@ import pytest
 import uvloop
 
 from accounts.models import Project
-from billing.ledger import allowances
 from gateway.process import Configuration
 from local.provider import RunningProvider, start_in_thread
 from tests.calls.serving import Served, configure, serve
 from tests.calls.world import World, make_world
+from tests.ledger.conftest import patience
+
+__all__ = ["patience"]  # tests/faults/ asks how soon calls are refused.
 
 PACE_SECONDS = 0.002
 
@@ -26,12 +28,6 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The gateway runs on uvloop."""
     return {"uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine is no database that is away; tests/faults/ asks how soon calls are refused."""
-    monkeypatch.setattr(allowances, "WAIT_SECONDS", 5.0)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,10 @@ from billing.quotas import QuotaRule
 from billing.usage import Outcome, UsageEvent, UsageSource, new_id
 from tests.billing.facts import make_event
 
+# When calls are held unless a test says otherwise: the middle of a minute that is hours ahead, so
+# that none ends while a test counts what passes in it.
+NOW = (time.time() // 3600 + 2) * 3600 + 30
+
 
 async def make_rule(
     connection: psycopg.AsyncConnection[Any], limit: int | None, *, scope_id: int = 1
@@ -75,11 +79,10 @@ async def listening(dsn: str, ledgers: Sequence[Ledger]) -> AsyncIterator[None]:
 
 
 async def hold(
-    ledger: Ledger, *needs: tuple[QuotaRule, int], now: float | None = None, time_zone: str = "UTC"
+    ledger: Ledger, *needs: tuple[QuotaRule, int], now: float = NOW, time_zone: str = "UTC"
 ) -> Hold:
     bundle = Bundle(rule for rule, _ in needs)
     amounts = [next(need for rule, need in needs if rule is each) for each in bundle.rules]
-    now = time.time() if now is None else now
     return await ledger.hold(bundle, amounts, now=now, time_zone=time_zone)
 
 

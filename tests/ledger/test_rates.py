@@ -20,7 +20,7 @@ from billing.ledger.core import NOT_DRAWN
 from billing.ledger.ledger import Ledger
 from billing.ledger.rates import TELL, connect, key_of
 from billing.quotas import QuotaRule
-from tests.ledger.making import answer, hold, make_rule, sent_event, start_ledger
+from tests.ledger.making import NOW, answer, hold, make_rule, sent_event, start_ledger
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Connection = psycopg.AsyncConnection[Any]
@@ -99,7 +99,7 @@ async def test_a_look_at_calls_at_once_never_hides_one_that_begins_meanwhile(
         return await evaluate(script, calls)
 
     monkeypatch.setattr(rates, "_evaluate", evaluate_late)
-    looking = asyncio.create_task(ledger.standing([rule], now=time.time(), time_zone="UTC"))
+    looking = asyncio.create_task(ledger.standing([rule], now=NOW, time_zone="UTC"))
     await is_asked.wait()
     beginning = asyncio.create_task(hold(ledger, (rule, 1)))
     await asyncio.wait([beginning], timeout=0.02)
@@ -136,7 +136,7 @@ async def test_calls_at_once_of_a_dead_process_stop_counting(
     ledger: Ledger, aconn: Connection, redis: Redis
 ) -> None:
     rule = await rate(aconn, 1, unit="concurrency", window="none")
-    (window,) = ledger.process.allowances.find(Bundle([rule]), now=time.time(), time_zone="UTC")
+    (window,) = ledger.process.allowances.find(Bundle([rule]), now=NOW, time_zone="UTC")
     ended = int(time.time() * 1000) - 1
     await redis.hset(key_of(window), "somebody else", f"1:{ended}")
     await hold(ledger, (rule, 1))
@@ -257,7 +257,7 @@ async def test_requests_that_are_only_observed_are_counted_when_they_end(
         ledger.send(claim, event)
         ledger.finish(claim, answer(event, 0))
     await ledger.process.rates.tend([], [])
-    (standing,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    (standing,) = await ledger.standing([rule], now=NOW, time_zone="UTC")
     assert (standing.used, standing.held, standing.limit) == (3, 0, 1)
 
 
@@ -269,11 +269,11 @@ async def test_calls_at_once_that_are_only_observed_are_counted_while_they_run(
     holds = [await hold(ledger, (rule, 1)) for _ in range(3)]
     await ledger.process._give_back_rates()
     other = await start_ledger(dsn, tmp_path)
-    (seen,) = await other.standing([rule], now=time.time(), time_zone="UTC")
+    (seen,) = await other.standing([rule], now=NOW, time_zone="UTC")
     assert (seen.used, seen.held) == (0, 3)
     for each in holds:
         ledger.forget(each)
-    (seen,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    (seen,) = await ledger.standing([rule], now=NOW, time_zone="UTC")
     assert (seen.used, seen.held) == (0, 0)
     await other.close(timeout_seconds=5)
 
@@ -299,9 +299,9 @@ async def test_a_rate_stands_as_all_processes_have_drawn_of_it(
     other = await start_ledger(dsn, tmp_path)
     await hold(other, (rule, 4))
     claim = await hold(ledger, (rule, 3))
-    (standing,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    (standing,) = await ledger.standing([rule], now=NOW, time_zone="UTC")
     assert (standing.used, standing.held, standing.limit) == (4, 3, 20)
     ledger.forget(claim)
-    (standing,) = await ledger.standing([rule], now=time.time(), time_zone="UTC")
+    (standing,) = await ledger.standing([rule], now=NOW, time_zone="UTC")
     assert (standing.used, standing.held) == (4, 0)
     await other.close(timeout_seconds=5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from billing.ledger.allowances import Standing
 from billing.ledger.ledger import Ledger
 from billing.quotas import QuotaRule
-from tests.ledger.making import make_rule, spend, start_ledger
+from tests.ledger.making import NOW, make_rule, spend, start_ledger
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +36,7 @@ async def test_those_who_ask_at_once_share_a_reading(
     rate = msgspec.structs.replace(rules[0], id=99, unit="requests", window="minute")
 
     async def ask(*some: QuotaRule) -> list[Standing]:
-        return await ledger.standing(some, now=time.time(), time_zone="UTC")
+        return await ledger.standing(some, now=NOW, time_zone="UTC")
 
     asked = [(rules[n % 3], rules[(n + 1) % 3], rate) for n in range(60)]
     answers = await asyncio.gather(*(ask(*some) for some in asked))

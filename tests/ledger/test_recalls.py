@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from redis.asyncio import Redis
 
+from billing.ledger import draws
 from billing.ledger.allowances import Spent
 from billing.ledger.holds import Hold
 from billing.ledger.ledger import Ledger
@@ -90,9 +91,10 @@ async def test_of_two_that_lack_the_same_one_gives_way(
 
 
 async def test_who_was_refused_hears_when_something_is_free_again(
-    ledgers: list[Ledger], aconn: Connection
+    ledgers: list[Ledger], aconn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A window was remembered as spent for a second, whatever came back meanwhile."""
+    monkeypatch.setattr(draws, "SPENT_SECONDS", 600.0)
     rule = await make_rule(aconn, 100)
     running = await hold(ledgers[0], (rule, 100))
     assert await tried(ledgers[1], rule, 60) is None
@@ -101,15 +103,14 @@ async def test_who_was_refused_hears_when_something_is_free_again(
     ended_at = loop.time()
     while await tried(ledgers[1], rule, 60) is None:
         await asyncio.sleep(0.01)
-    # 500 ms are promised; a busy machine is given some more.
-    assert loop.time() - ended_at < 0.9
+    # 500 ms are promised, and a busy machine is given some more: not to have heard takes minutes.
+    assert loop.time() - ended_at < 10
 
 
 async def test_all_of_a_rate_can_be_used_though_some_of_it_lies_idle_elsewhere(
     ledgers: list[Ledger], aconn: Connection
 ) -> None:
-    rule = msgspec.structs.replace(await make_rule(aconn, 20), unit="requests", window="hour")
-    rule = msgspec.structs.replace(rule, window="minute")
+    rule = msgspec.structs.replace(await make_rule(aconn, 20), unit="requests", window="minute")
     await lay_idle(ledgers[0], rule, 8)
     found = [await tried(ledgers[1], rule, 1) for _ in range(25)]
     assert [held is None for held in found].count(False) == 20

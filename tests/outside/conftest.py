@@ -6,6 +6,7 @@ import pytest
 
 from tests.calls.conftest import (  # noqa: F401 - fixtures and a hook of pytest.
     configuration,
+    patience,
     provider,
     pytest_asyncio_loop_factories,
     running_provider,
