@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -101,6 +102,13 @@ async def in_django(function: Callable[..., T], *arguments: Any, **named: Any) -
             connection.close()
 
     return await asyncio.to_thread(run)
+
+
+async def early_in_a_minute(seconds: float = 10.0) -> None:
+    """Wait for the next minute where this one ends too soon for what is counted in it."""
+    left = 60 - time.time() % 60
+    if left < seconds:
+        await asyncio.sleep(left)
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 5.0) -> None:

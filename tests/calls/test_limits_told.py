@@ -15,7 +15,7 @@ from billing.ledger.bundles import Bundle
 from billing.quotas import QuotaRule
 from gateway.errors.limits import write_duration
 from gateway.limits import find_shown, limit_headers
-from tests.calls.serving import Served, in_django, until
+from tests.calls.serving import Served, early_in_a_minute, in_django, until
 from tests.calls.world import CENT, World, chat
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,6 +123,7 @@ async def test_a_key_sees_how_every_quota_stands_while_calls_run_and_after(
 
     await in_django(prepare)
     served = await start()
+    await early_in_a_minute()
     running = asyncio.create_task(served.post(chat("demo-chunks-30-10", max_tokens=30)))
     await until(lambda: served.process.ledger.process.open_holds)
     told = await me(served)

@@ -68,11 +68,11 @@ async def test_a_disk_that_fills_up_lets_nothing_leave_and_calls_under_way_end(
     provider: RunningProvider,
     call: dict[str, object],
 ) -> None:
-    await in_django(world.add_model, "demo-slow-300ms")
+    await in_django(world.add_model, "demo-slow-1s")
     prices = served.process.prices  # They are the last to follow.
-    await until(lambda: prices.price_for("demo-slow-300ms", world.provider.name, at=time.time()))
+    await until(lambda: prices.price_for("demo-slow-1s", world.provider.name, at=time.time()))
     spool = served.process.ledger.process.spool
-    slow = asyncio.create_task(served.post(chat("demo-slow-300ms", max_tokens=10)))
+    slow = asyncio.create_task(served.post(chat("demo-slow-1s", max_tokens=10)))
     await until(lambda: spool.unsettled == 1)
     with no_file_longer_than(spool.size_bytes):
         assert await post(served, call) == (503, "spool_full")

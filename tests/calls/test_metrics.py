@@ -53,7 +53,7 @@ def value(families: dict[str, Metric], name: str, **labels: str) -> float:
 async def begin(world: World, start: Callable[..., Any]) -> Served:
     """Start a gateway of a key with a quota of a dollar, and some models that misbehave."""
     await in_django(world.add_quota, 100 * CENT)
-    for name in ("demo-500", "demo-slow-300ms"):
+    for name in ("demo-500", "demo-slow-300ms", "demo-slow-1s"):
         await in_django(world.add_model, name)
     served: Served = await start()
     return served
@@ -129,7 +129,7 @@ async def test_what_is_held_and_queued_shows_while_it_is(
     world: World, start: Callable[..., Any]
 ) -> None:
     served = await begin(world, start)
-    slow = asyncio.create_task(served.post(chat("demo-slow-300ms", max_tokens=50)))
+    slow = asyncio.create_task(served.post(chat("demo-slow-1s", max_tokens=50)))
     await until(lambda: served.process.ledger.process.open_holds == 1)
     await until(lambda: served.process.ledger.process.spool.unsettled == 1)
     families = await scrape(served)

@@ -52,9 +52,9 @@ async def test_redis_away_is_named_and_calls_go_on(
 async def test_a_full_spool_is_named_and_takes_no_calls(
     world: World, start: Callable[..., Any], configuration: Configuration
 ) -> None:
-    await in_django(world.add_model, "demo-slow-300ms")
+    await in_django(world.add_model, "demo-slow-1s")
     served = await start(msgspec.structs.replace(configuration, spool_max_bytes=1))
-    slow = asyncio.create_task(served.post(chat("demo-slow-300ms")))
+    slow = asyncio.create_task(served.post(chat("demo-slow-1s")))
     await until(lambda: served.process.ledger.process.spool.is_full)
     status, told, named = await ready(served)
     assert (status, told) == (503, "unavailable")

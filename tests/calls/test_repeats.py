@@ -83,8 +83,8 @@ async def test_a_spent_budget_does_not_keep_a_repeat_from_its_answer(
 async def test_a_repeat_of_a_running_call_is_told_so_and_finds_the_answer_later(
     world: World, start: Start, provider: RunningProvider
 ) -> None:
-    await in_django(world.add_model, "demo-chunks-20-20")
-    slow = chat("demo-chunks-20-20", max_tokens=100)
+    await in_django(world.add_model, "demo-chunks-100-20")
+    slow = chat("demo-chunks-100-20", max_tokens=100)  # Two seconds, for two repeats beside it.
     served, other = await start(), await start()
     first = asyncio.create_task(post(served, slow, "order 1"))
     await until(lambda: served.process.ledger.process.open_holds)
