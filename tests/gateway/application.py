@@ -66,6 +66,11 @@ async def do_slow(scope: Any, receive: Any, send: Any) -> None:
     await answer(send, b"done")
 
 
+async def do_slower(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.sleep(1.5)
+    await do_slow(scope, receive, send)
+
+
 async def do_head_first(scope: Any, receive: Any, send: Any) -> None:
     """Send the head, and the body only when it is asked for by another request."""
     seen["head_first"] = asyncio.Event()

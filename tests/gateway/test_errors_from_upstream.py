@@ -181,6 +181,6 @@ def test_no_sentence_brings_the_credential_through(around: str) -> None:
 @pytest.mark.parametrize("piece", ["a", "a.", "a@", "a-", "-", "sk-", "a://", "1.", "x***", " a"])
 def test_a_hostile_sentence_takes_no_time_to_speak_of(piece: str) -> None:
     """A pattern that went back over `a@a@a@` took a third of a second of every call's loop."""
-    started = time.perf_counter()
+    started = time.process_time()  # Whatever else this machine does.
     redact(piece * 100_000)
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2

@@ -81,7 +81,7 @@ def test_a_server_that_ends_writes_it_and_closes() -> None:
     try:
         wait_for(lambda: can_connect(port))
         with connect(port) as client, connect(port) as other:
-            other.sendall(POST % (b"/slow", 0))
+            other.sendall(POST % (b"/slower", 0))
             client.sendall(POST % (b"/later", 0))
             assert is_silent(client)
             other.sendall(POST % (b"/pay", 0))
