@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -71,11 +72,15 @@ def test_everything_up_to_a_key_works_without_javascript(visit: Callable[..., Vi
 
 
 def make_code(secret: str) -> str:
-    """What an authenticator app shows now."""
+    """What an authenticator app shows now, and for as long as it takes to type it in: in its last
+    seconds whoever is slow waits for the next one."""
     from django.conf import settings
 
     if not settings.configured:
         settings.configure()
+    left = 30 - time.time() % 30
+    if left < 10:
+        time.sleep(left)
     counter: Any = next(iter(totp.yield_hotp_counters_from_time()))
     value: str = totp.format_hotp_value(totp.hotp_value(secret, counter))
     return value
