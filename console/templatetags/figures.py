@@ -20,12 +20,11 @@ _WORDS = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
 
 @register.filter
 def usd(ticks: int) -> str:
-    """Write ticks as dollars, to the cent or, below a dollar, to what can be told apart."""
-    if not ticks or abs(ticks) >= TICKS_PER_USD:
-        return f"${Decimal(ticks) / TICKS_PER_USD:,.2f}"
-    amount = Decimal(ticks) / TICKS_PER_USD
-    decimals = min(max(2, 1 - amount.adjusted()), 10)  # Two digits that say something.
-    return f"${amount:.{decimals}f}"
+    """Write ticks as dollars, to the cent; below a dollar whole, so that the figures of a page
+    add up to its sum and are those of the reports."""
+    if abs(ticks) < TICKS_PER_USD:
+        return exact_usd(ticks)
+    return f"${Decimal(ticks) / TICKS_PER_USD:,.2f}"
 
 
 @register.filter

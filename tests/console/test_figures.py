@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from billing.pricing import format_usd
 from console.chart import draw_bars, find_round
 from console.templatetags.figures import count, percent, usd
 
@@ -15,16 +16,25 @@ DOLLAR = 10**10
     [
         (0, "$0.00"),
         (1, "$0.0000000001"),
-        (67_500, "$0.0000068"),
-        (456 * 10**6, "$0.046"),
+        (67_500, "$0.00000675"),
+        (456 * 10**6, "$0.0456"),
+        (7_650_000, "$0.000765"),
         (DOLLAR // 2, "$0.50"),
         (DOLLAR, "$1.00"),
         (1_234_567 * DOLLAR + DOLLAR // 3, "$1,234,567.33"),
         (-5 * DOLLAR, "$-5.00"),
     ],
 )
-def test_money_is_told_to_what_can_be_told_apart(ticks: int, told: str) -> None:
+def test_money_is_told_to_the_cent_and_below_a_dollar_whole(ticks: int, told: str) -> None:
     assert usd(ticks) == told
+
+
+def test_small_amounts_are_told_as_the_report_tells_them() -> None:
+    """Two digits of each were shown, $0.00076, and did not add up to what the report said."""
+    parts = [3_825_000, 3_825_000]
+    assert [usd(each) for each in (*parts, sum(parts))] == [
+        f"${format_usd(each)}" for each in (*parts, sum(parts))
+    ]
 
 
 def test_counts_and_shares_of_any_size() -> None:
