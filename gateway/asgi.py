@@ -156,7 +156,7 @@ class Gateway:
 
     def _is_for_operators(self, scope: HTTPScope) -> bool:
         path = scope["path"]
-        return path in PROBES or (path == "/metrics" and scope["method"] == "GET")
+        return path in PROBES or (path == "/metrics" and scope["method"] in {"GET", "HEAD"})
 
     async def _answer_other(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable

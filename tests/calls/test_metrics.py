@@ -207,6 +207,9 @@ async def test_for_others_there_are_no_metrics(
 
 
 async def test_metrics_are_read_and_nothing_else(served: Served) -> None:
+    head = await served.client.head("/metrics")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith("text/plain; version=")
     assert is_unknown(await served.client.post("/metrics"))
 
 
