@@ -21,8 +21,9 @@ from billing.quotas import active_raises, write_amount
 from billing.quotas.asking import approve, ask_for_more, decline, find_requests, may_ask
 from console.forms import Day, Form, Reason
 from console.keyforms import end_of_day
-from console.limits import find_quota, may_manage, name_members, read_standings
+from console.limits import find_quota, name_members
 from console.shell import Place, complain, find, inside, show, writing
+from console.standings import may_manage, read_standings
 
 SHOWN_REQUESTS = 20
 DEFAULT_DAYS = 7

@@ -22,8 +22,8 @@ from billing.models import GatewayProcess, UsageEvent
 from console.forms import Reason
 from console.keyforms import Restrictions, Rotation
 from console.keys import read_rows, show_secret, translate, visible_keys
-from console.limits import find_standing_of
 from console.shell import Place, complain, find, inside, show, writing
+from console.standings import find_standing_of
 from console.templatetags.figures import move
 
 SHOWN_CALLS = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 from accounts.access import Right
 from accounts.models import ApiKey
 from billing.quotas.standing import find_visible
-from console.limits import QuotaStanding, living, read_standings
 from console.shell import Place
+from console.standings import QuotaStanding, living, read_standings
 from console.usage import find_period, read_usage, see_only
 
 
