@@ -11,7 +11,6 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
 
 from accounts import access
 from accounts.access import Right
@@ -141,15 +140,17 @@ def change(request: HttpRequest, place: Place, quota: int) -> HttpResponse:
     return show(request, "change_limit", place, section="limits", form=form, standing=standing)
 
 
-@require_POST
 @inside(Right.SEE_QUOTAS)
 def end(request: HttpRequest, place: Place, quota: int) -> HttpResponse:
-    """End a quota now; what it counted stays."""
+    """End a quota now, after saying what is no longer held to it; what it counted stays."""
     found = find_managed(place, quota)
-    with writing():
-        end_quota(found)
-    messages.success(request, "The limit is gone.")
-    return redirect("limits", organization=place.organization.slug)
+    if request.method == "POST":
+        with writing():
+            end_quota(found)
+        messages.success(request, "The limit is gone.")
+        return redirect("limits", organization=place.organization.slug)
+    standing = read_standings(place, [found])[0]
+    return show(request, "end_limit", place, section="limits", standing=standing)
 
 
 @login_required

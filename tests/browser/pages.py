@@ -96,6 +96,7 @@ def furnish(operator: Visit, guest: Visit) -> tuple[str, dict[str, str]]:
     return organization, found | {
         "limit": limit,
         "limit-change": f"{limit}change",
+        "limit-end": f"{limit}end",
         "approve": find_link(operator, f"{organization}limits/", f"Answer {operator.login}"),
         "role": find_link(operator, people, f"Change role of {guest.email}"),
         "remove": find_link(operator, people, f"Remove {guest.email}"),

@@ -83,7 +83,7 @@ RULES: dict[str, Rule] = {
     ),
     "limit": Rule(INSIDERS, INSIDERS - {MEMBER}, {"amount": "1.00", "reason": "more"}),
     "change_limit": Rule(ADMINS, ADMINS, {"limit": "9.00", "mode": "enforce"}),
-    "end_limit": Rule(None, ADMINS, {}),
+    "end_limit": Rule(ADMINS, ADMINS, {}),
     "approve": Rule(ADMINS, ADMINS, {"amount": "1.00", "until": "2099-01-01"}),
     "decline": Rule(None, ADMINS, {"no-reason": "no"}),
     "usage": Rule(INSIDERS),
