@@ -158,6 +158,12 @@ class Waiter:
         if not self.future.done():
             self.future.set_exception(reason)
 
+    @property
+    def is_served(self) -> bool:
+        """Say whether its claims are held."""
+        future = self.future
+        return future.done() and not future.cancelled() and future.exception() is None
+
     def give_up(self) -> None:
         """The call has waited long enough."""
         self.refuse(self.refusal or Unavailable("the database did not answer in time"))
@@ -176,6 +182,8 @@ class Allowances:
     """The accounts of one gateway process. One event loop runs it."""
 
     def __init__(self) -> None:
+        # What bundles remember of windows is good while this is the same.
+        self.edition = object()
         self.current: dict[int, Window] = {}
         self.ended: list[Window] = []
         self.upcoming: dict[int, Window] = {}
@@ -190,7 +198,7 @@ class Allowances:
 
     def find(self, bundle: Bundle, *, now: float, time_zone: str) -> Sequence[Window]:
         """Return the windows of a bundle that are open at `now` (Unix seconds)."""
-        if now < bundle.good_until and bundle.owner is self:
+        if now < bundle.good_until and bundle.owner is self.edition:
             return bundle.windows
         windows = []
         for rule in bundle.rules:
@@ -198,12 +206,12 @@ class Allowances:
             if window is None or window.rule is not rule or window.ends_at_unix <= now:
                 window = self._open(rule, now, time_zone)
             windows.append(window)
-        bundle.keep(windows, self)
+        bundle.keep(windows, self.edition)
         return windows
 
     def take(self, bundle: Bundle, windows: Sequence[Window], needs: Sequence[int]) -> bool:
         """Hold each need at once, or none; False where the call must wait for a draw."""
-        if bundle.owner is not self:  # The database does not know all of these windows yet.
+        if bundle.owner is not self.edition:  # Not all of these windows are in the database yet.
             return False
         if self.waiting and any(window.waiting for window in windows):
             return False
@@ -234,6 +242,10 @@ class Allowances:
         self.waits += 1
         try:
             await waiter.future
+        except asyncio.CancelledError:
+            if waiter.is_served:
+                core.release(claims)
+            raise
         finally:
             self.waiting -= 1
             timer.cancel()
@@ -241,6 +253,8 @@ class Allowances:
     def refill(self, claims: Sequence[Claim]) -> None:
         """Have more drawn of these windows, while calls go on with what they have."""
         windows = [w for w, need in claims if need > 0 and not w.is_concurrency]
+        if not windows:
+            return
         for window in windows:
             window.low = 0
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -274,9 +288,14 @@ class Allowances:
         return upcoming
 
     def _open(self, rule: QuotaRule, now: float, time_zone: str) -> Window:
-        """Make the account of a quota's current window, or take over a changed rule."""
+        """Make the account of a quota's current window, or take over a changed rule.
+
+        A call that was on its way at a change may bring the former rule back: all bundles are asked
+        for theirs again, or those that have the new one would go on by the former one's limit.
+        """
         before = self.current.get(rule.id)
         if before is not None and before.ends_at_unix > now:
+            self.edition = object()
             before.recall = _is_lower(rule.limit, before.rule.limit)
             self.is_recalled |= before.recall
             before.rule = rule

@@ -14,7 +14,7 @@ from billing.ledger.core import NOT_DRAWN
 from billing.quotas import QuotaRule
 
 if TYPE_CHECKING:
-    from billing.ledger.allowances import Allowances, Window
+    from billing.ledger.allowances import Window
     from billing.usage import UsageEvent
 
 # Where figures of a call, or of an attempt, stand: see QuotaRule.measure. The last one is what a
@@ -59,7 +59,7 @@ class Bundle:
         self.rules: Sequence[QuotaRule] = sorted(rules, key=lambda rule: rule.is_rate)
         self.stored = sum(not rule.is_rate for rule in self.rules)
         self.has_rates = self.stored < len(self.rules)
-        self.owner: Allowances | None = None
+        self.owner: object = None
         self.windows: Sequence[Window] = ()
         self.ids: list[int] = []
         self.good_until = 0.0
@@ -129,8 +129,9 @@ class Bundle:
             for need, place, amount in zip(needs, self._uses, amounts, strict=True)
         ]
 
-    def keep(self, windows: Sequence[Window], owner: Allowances) -> None:
-        """Remember the windows, if the database knows them all."""
+    def keep(self, windows: Sequence[Window], owner: object) -> None:
+        """Remember the windows, if the database knows them all. `owner` is the edition of the
+        allowances that they were found in."""
         self.windows = windows
         self.ids = [window.window for window in windows[: self.stored]]
         self.owner = owner if all(window.window for window in windows) else None

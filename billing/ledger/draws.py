@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SPENT_SECONDS = 1.0
 AHEAD_SECONDS = 2.0
+AT_A_STRETCH_SECONDS = 1.0
 
 # Others are given so long to give back what a call lacks, and it tries so often.
 ANSWER_SECONDS = 0.05
@@ -82,10 +83,12 @@ class DrawTask:
         self.failing = False  # The last round could not be had from the database.
 
     async def serve(self) -> None:
-        """Draw until nobody waits. A database that is away refuses the callers, not the task, and
-        so does what nobody expects: the accounts of that round are in doubt then, as ever."""
+        """Draw until nobody waits, or for a while: the lease is renewed in between. A database that
+        is away refuses the callers, not the task, and so does what nobody expects: the accounts of
+        that round are in doubt then, as ever."""
         allowances = self._allowances
-        while allowances.queue:
+        ends = time.monotonic() + AT_A_STRETCH_SECONDS
+        while allowances.queue and time.monotonic() < ends:
             batch = list(allowances.queue)
             allowances.queue.clear()
             allowances.round_started = asyncio.get_running_loop().time()

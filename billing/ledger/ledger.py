@@ -87,9 +87,9 @@ class Ledger:
             raise Unavailable("this process has lost its lease")
         allowances = process.allowances
         windows = allowances.find(bundle, now=now, time_zone=time_zone)
-        claims = list(zip(windows, needs, strict=True))
-        await allowances.wait(claims)
-        bundle.keep(windows, allowances)
+        edition = allowances.edition
+        await allowances.wait(list(zip(windows, needs, strict=True)))
+        bundle.keep(windows, edition)
         process.open_holds += 1
         return Hold(process, bundle, windows, needs)
 

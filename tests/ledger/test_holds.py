@@ -249,3 +249,37 @@ async def test_windows_that_are_used_together_are_filled_up_together(
         ledger.send(claim, event)
         ledger.finish(claim, answer(event, 10))
     assert ledger.process.draws.draws < 10
+
+
+async def test_a_call_that_needs_nothing_fills_up_nothing(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    """A draw from no window is none that the database knows: it named draws as failing."""
+    rule = await make_rule(aconn, 10**9)
+    for _ in range(2):
+        await spend(ledger, rule, held=10, used=10)
+    process = ledger.process
+    await process.draws.give_back(everything=True)
+    window = process.allowances.current[rule.id]
+    assert window.low > window.free
+    await hold(ledger, (rule, 0))
+    assert not process.allowances.queue
+    await hold(ledger, (rule, 10))
+    assert not process.draws.failing
+
+
+async def test_a_call_that_is_cancelled_when_it_has_its_hold_gives_it_back(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, 1000)
+    call = asyncio.create_task(hold(ledger, (rule, 600)))
+    allowances = ledger.process.allowances
+    while not allowances.queue:
+        await asyncio.sleep(0)
+    window = allowances.current[rule.id]
+    while not window.taken:
+        await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (window.taken, window.free) == (0, 600)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
-from billing.ledger import loops, processes
+from billing.ledger import draws, loops, processes
 from billing.ledger.allowances import Unavailable, Window
 from billing.ledger.bundles import Bundle
 from billing.ledger.ledger import Ledger
@@ -196,3 +196,28 @@ async def test_a_failure_is_named_for_a_while(
     monkeypatch.setattr(loops, "NAMED_SECONDS", 0.0)
     assert [*named, ledger.loops.have_failed] == [False, True, False]
     assert "what nobody expects" in caplog.text
+
+
+async def test_the_lease_is_renewed_though_somebody_waits_at_all_times(
+    ledger: Ledger, aconn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(draws, "AT_A_STRETCH_SECONDS", 0.1)
+    process, allowances = ledger.process, ledger.process.allowances
+    rule = await make_rule(aconn, 10**9)
+    await hold(ledger, (rule, 10))
+
+    async def ask_for_ever() -> None:
+        while True:
+            allowances.refill([(allowances.current[rule.id], 10)])
+            await asyncio.sleep(0)
+
+    asking = asyncio.create_task(ask_for_ever())
+    process._next_renewal = 0.0
+    before = process.lease_ends
+
+    async def is_renewed() -> bool:
+        return process.lease_ends > before
+
+    await eventually(is_renewed)
+    asking.cancel()

@@ -73,6 +73,18 @@ async def test_one_process_may_use_the_whole_rate(ledger: Ledger, aconn: Connect
     assert await admitted([ledger], await rate(aconn, 20), 30) == 20
 
 
+async def test_a_call_on_its_way_at_a_change_brings_the_former_limit_back_for_nobody(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    """It was found before the change and holds after it; the lanes made since go on as they are."""
+    lowered = await rate(aconn, 1, unit="concurrency", window="none")
+    late, since = Bundle([msgspec.structs.replace(lowered, limit=10)]), Bundle([lowered])
+    await ledger.hold(since, [1], now=time.time(), time_zone="UTC")
+    await ledger.hold(late, [1], now=time.time(), time_zone="UTC")
+    with pytest.raises(Spent):
+        await ledger.hold(since, [1], now=time.time(), time_zone="UTC")
+
+
 async def test_calls_at_once_are_freed_when_they_end(ledger: Ledger, aconn: Connection) -> None:
     rule = await rate(aconn, 2, unit="concurrency", window="none")
     first, _ = await hold(ledger, (rule, 1)), await hold(ledger, (rule, 1))
