@@ -10,7 +10,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from local.options import list_real_keys
 SEED = Path(__file__).with_name("seed.yaml")
 PRICES_SINCE = "2026-01-01"
 OPERATOR = "operator@example.com"
+STAND_INS = {"openai": "demo-openai", "anthropic": "demo-anthropic"}
+# A route that somebody declares for the same model goes before the demo provider's at once.
+LAST_PRIORITY = 100
 ORGANIZATION, PROJECT, KEY_NAME = "demo", "default", "demo"
 
 
@@ -32,22 +35,34 @@ def declare_demo(folder: DataFolder, *, provider_url: str) -> None:
         password = secrets.token_urlsafe(15)
         folder.add_assignments({"DEMO_EMAIL": OPERATOR, "DEMO_PASSWORD": password})
         make_operator(OPERATOR, password)
-    apply_declaration(folder.path, compose_declaration(provider_url))
+    declaration = compose_declaration(provider_url, served=list_served())
+    apply_declaration(folder.path, declaration)
     if not is_usable(known.get("DEMO_KEY", "")):
         folder.add_assignments({"DEMO_KEY": issue_key()})
 
 
-def compose_declaration(provider_url: str) -> dict[str, Any]:
-    """The apply file: real providers where their key is set, the demo provider for the others."""
+def compose_declaration(
+    provider_url: str, *, served: Collection[str] = frozenset()
+) -> dict[str, Any]:
+    """The apply file: real providers where their key is set, the demo provider for the others.
+
+    It stands in for no model of `served`, which another provider has been declared for: its
+    answers would be taken for that provider's, and charged as such.
+    """
     real = list_real_keys()
     vendors: Sequence[Mapping[str, Any]] = yaml.safe_load(SEED.read_text())
     return {
         "providers": [
-            *(_declare_stand_in(protocol, provider_url) for protocol in ("openai", "anthropic")),
+            *(_declare_stand_in(protocol, provider_url) for protocol in STAND_INS),
             *(_declare_vendor(vendor) for vendor in vendors if vendor["variable"] in real),
         ],
         "models": [
-            _declare_model(model, vendor, is_real=vendor["variable"] in real)
+            _declare_model(
+                model,
+                vendor,
+                is_real=vendor["variable"] in real,
+                is_served=model["name"] in served,
+            )
             for vendor in vendors
             for model in vendor["models"]
         ],
@@ -55,6 +70,15 @@ def compose_declaration(provider_url: str) -> dict[str, Any]:
             {"slug": ORGANIZATION, "name": "Demo", "projects": [{"slug": PROJECT}]},
         ],
     }
+
+
+def list_served() -> set[str]:
+    """Return the models that have a route in use at a provider that is not the demo's."""
+    from gateway.models import Route
+
+    in_use = Route.objects.filter(enabled=True, provider__enabled=True)
+    others = in_use.exclude(provider__name__in=STAND_INS.values())
+    return set(others.values_list("model__name", flat=True))
 
 
 def apply_declaration(data_dir: Path, declaration: Mapping[str, Any]) -> None:
@@ -111,7 +135,7 @@ def issue_key() -> str:
 def _declare_stand_in(protocol: str, provider_url: str) -> dict[str, Any]:
     path = "/v1" if protocol == "openai" else ""
     return {
-        "name": f"demo-{protocol}",
+        "name": STAND_INS[protocol],
         "protocol": protocol,
         "base_url": provider_url + path,
         "responses": protocol == "openai",
@@ -130,16 +154,24 @@ def _declare_vendor(vendor: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _declare_model(
-    model: Mapping[str, Any], vendor: Mapping[str, Any], *, is_real: bool
+    model: Mapping[str, Any], vendor: Mapping[str, Any], *, is_real: bool, is_served: bool
 ) -> dict[str, Any]:
-    provider = vendor["name"] if is_real else f"demo-{vendor['protocol']}"
     declared = dict(model)
     options = declared.pop("route", {})
-    if not is_real:  # The demo provider counts no more than it is sent, and keeps to its caps.
-        options = {}
+    routes = [
+        {
+            "provider": STAND_INS[vendor["protocol"]],
+            "model": model["name"],
+            "priority": LAST_PRIORITY,
+            "enabled": not (is_real or is_served),
+        }
+    ]
+    if is_real:
+        routes.insert(0, {"provider": vendor["name"], "model": model["name"], **options})
+    else:  # The demo provider counts no more than it is sent, and keeps to its caps.
         declared.pop("overhead_tokens", None)
     return {
         **declared,
-        "routes": [{"provider": provider, "model": model["name"], **options}],
+        "routes": routes,
         "price": {**model["price"], "effective": PRICES_SINCE},
     }

@@ -87,8 +87,21 @@ def _write_model(entry: ModelEntry, report: Report) -> None:
         identity = {"model": model, "provider": provider, "upstream_model": upstream}
         label = f"route {entry.name} at {route.name} as {upstream}"
         _put(Route, identity, route, label, report)
+    if entry.routes:
+        _note_others(model, entry, report)
     if entry.price is not None:
         _write_price(entry.name, entry.price, report)
+
+
+def _note_others(model: Model, entry: ModelEntry, report: Report) -> None:
+    """Say which routes go on taking calls beside those of the file: nobody may have meant that."""
+    declared = {(route.name, route.columns["upstream_model"]) for route in entry.routes}
+    in_use = model.routes.filter(enabled=True, provider__enabled=True)
+    for name, upstream in in_use.order_by("pk").values_list("provider__name", "upstream_model"):
+        if (name, upstream) not in declared:
+            report.notes.append(
+                f"! route {entry.name} at {name} as {upstream} is not in the file and stays in use"
+            )
 
 
 def _write_price(model: str, entry: PriceEntry, report: Report) -> None:

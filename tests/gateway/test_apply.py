@@ -226,6 +226,15 @@ def test_a_provider_without_a_credential_is_pointed_out() -> None:
     assert report.notes == ["! provider other has no credential, so its routes are not used yet"]
 
 
+def test_a_route_that_the_file_leaves_out_is_pointed_out_while_it_is_in_use() -> None:
+    apply(WHOLE)
+    shorter = "\n".join(line for line in WHOLE.split("\n") if "{provider: other" not in line)
+    note = "! route gpt-4o at other as big is not in the file and stays in use"
+    assert apply(shorter).notes == [note]
+    Route.objects.filter(provider__name="other").update(enabled=False)
+    assert apply(shorter).notes == []
+
+
 def test_a_dry_run_tells_the_same_and_keeps_nothing() -> None:
     told = apply(WHOLE, dry_run=True).changes
     assert not Provider.objects.exists()

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from gateway.models import Model, Provider, Route
 from local.banner import compose_banner
-from local.demo import compose_declaration
+from local.demo import compose_declaration, list_served
 from local.folder import DataFolder, read_assignments
 from local.options import REAL_KEYS, Options, is_loopback
 
@@ -42,6 +43,40 @@ def test_a_real_key_brings_its_provider_and_never_stands_in_the_declaration(
     assert "sk-real" not in str(declaration)
 
 
+def find_stand_in(declaration: dict[str, Any], model: str) -> dict[str, Any]:
+    (declared,) = [each for each in declaration["models"] if each["name"] == model]
+    (found,) = [each for each in declared["routes"] if each["provider"].startswith("demo-")]
+    return dict(found)
+
+
+def test_the_demo_provider_steps_aside_once_a_real_one_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its route stayed in use beside the real one: it answered every other call, at its price."""
+    before = compose_declaration(PROVIDER)
+    assert find_stand_in(before, "gpt-4o")["enabled"] is True
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-real")
+    after = compose_declaration(PROVIDER)
+    assert find_stand_in(after, "gpt-4o")["enabled"] is False
+    assert find_stand_in(after, "grok-4")["enabled"] is True
+    monkeypatch.delenv("OPENAI_API_KEY")
+    later = compose_declaration(PROVIDER, served={"gpt-4o"})
+    assert find_stand_in(later, "gpt-4o")["enabled"] is False
+
+
+@pytest.mark.django_db
+def test_a_model_is_served_where_others_than_the_demo_provider_have_a_route_in_use() -> None:
+    model = Model.objects.create(name="gpt-4o", context_window=9, max_output_tokens=9)
+    for name, enabled in (("demo-openai", True), ("openai", False)):
+        provider = Provider.objects.create(name=name, protocol="openai", base_url=PROVIDER)
+        Route.objects.create(model=model, provider=provider, upstream_model="m", enabled=enabled)
+    assert list_served() == set()
+    Route.objects.update(enabled=True)
+    assert list_served() == {"gpt-4o"}
+    Provider.objects.filter(name="openai").update(enabled=False)
+    assert list_served() == set()
+
+
 def test_what_real_providers_count_beyond_the_request_is_declared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -55,7 +90,7 @@ def test_what_real_providers_count_beyond_the_request_is_declared(
     for name in ("grok-4", "grok-4-latest"):
         assert real[name]["overhead_tokens"] >= 686
         assert real[name]["routes"][0]["cap_bounds_reasoning"] is False
-        assert set(demo[name]["routes"][0]) == {"provider", "model"}
+        assert "cap_bounds_reasoning" not in demo[name]["routes"][0]
 
 
 def test_secrets_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
