@@ -9,7 +9,8 @@ ALIASES = {
     "/messages": "/v1/messages",
     "/messages/count_tokens": "/v1/messages/count_tokens",
 }
-# Endpoints of the vendors that are not passed on, by how their paths begin below /v1.
+# Endpoints of the vendors that are not passed on, by how their paths begin below /v1. One more
+# slash behind what is offered (`responses/`) is a slip, and names nothing that is kept.
 _NOT_OFFERED = {
     "images": "Images",
     "audio": "Speech and transcriptions",
@@ -39,7 +40,8 @@ def explain_unknown(method: str, path: str) -> UnknownEndpoint:
     """Return the error for a path that nothing answers."""
     below = path.removeprefix("/v1/")
     for start, what in _NOT_OFFERED.items():
-        if below.startswith(start) and below[len(start.rstrip("/")) :][:1] in {"", "/"}:
+        is_below = below.startswith(f"{start.rstrip('/')}/") and below != start
+        if is_below or below == start.rstrip("/"):
             return EndpointNotOffered(method, path, what)
     return UnknownEndpoint(method, path)
 

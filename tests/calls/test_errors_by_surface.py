@@ -142,8 +142,10 @@ async def test_an_endpoint_that_cannot_be_metered_is_a_404_that_says_so(
     assert "metered" in error["message"]
 
 
-async def test_an_unknown_path_is_only_unknown(served: Served) -> None:
-    answer = await served.client.post("/v1/filesystem")
+@pytest.mark.parametrize("path", ["filesystem", "chat/completions/", "responses/"])
+async def test_an_unknown_path_is_only_unknown(path: str, served: Served) -> None:
+    """A slash too many was told that kept completions cannot be metered."""
+    answer = await served.client.post(f"/v1/{path}")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "unknown_url"
 

@@ -132,6 +132,7 @@ TYPES = [
     (errors.PermissionDenied("No."), 403, "permission_error", "permission_error"),
     (errors.ModelNotFound("m"), 404, "invalid_request_error", "not_found_error"),
     (errors.TooLarge(1), 413, "invalid_request_error", "request_too_large"),
+    (errors.EncodedBody(), 415, "invalid_request_error", "invalid_request_error"),
     (errors.QuotaRefused(QUOTA), 429, "insufficient_quota", "rate_limit_error"),
     (errors.RateLimited(RATE), 429, "tokens", "rate_limit_error"),
     (errors.UpstreamFailed(), 502, "server_error", "api_error"),
