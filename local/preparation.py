@@ -17,6 +17,7 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
     try:
+        connect()
         migrate()
         if arguments:
             declare(arguments[0])
@@ -24,6 +25,20 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def connect() -> None:
+    """Raise LocalError where there is no connection to be had; the reason holds no password."""
+    from django.db import OperationalError, connection
+
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise LocalError(
+            f"The database that DATABASE_URL names cannot be used ({reason}): start it or mend the "
+            "address; without one the embedded database is used."
+        ) from error
 
 
 def migrate() -> None:

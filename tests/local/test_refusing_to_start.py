@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from config.new_secrets import make_secrets
 from local.postgres import Postgres
 from tests.local.running import Run, fail_to_run
 
@@ -61,6 +62,16 @@ def test_real_servers_need_secrets_from_the_environment(data_dir: Path) -> None:
     said = fail_to_run(data_dir, DATABASE_URL="postgres://a:b@127.0.0.1:1/c")
     assert said.startswith("SECRET_KEY is not set")
     assert not (data_dir / "postgres").exists()
+
+
+def test_a_database_that_cannot_be_reached_is_told_without_its_password(data_dir: Path) -> None:
+    """The last line of a traceback was told: "Is the server running on that host ...?"."""
+    address = "postgres://tollgate:of-the-database@127.0.0.1:1/c"
+    servers = {"DATABASE_URL": address, "REDIS_URL": "redis://127.0.0.1:1"}
+    said = fail_to_run(data_dir, **make_secrets(), **servers)
+    assert said.startswith("The database that DATABASE_URL names cannot be used (connection failed")
+    assert said.count("\n") == 1
+    assert "of-the-database" not in said
 
 
 def test_a_data_folder_of_another_postgresql_is_told(data_dir: Path) -> None:
