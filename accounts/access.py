@@ -104,25 +104,10 @@ def may(standing: Standing | None, right: Right, *, organization: int) -> bool:
     return right in RIGHTS[standing.role]
 
 
-def may_see_key(standing: Standing | None, *, organization: int, owner: int | None) -> bool:
-    """`owner` is the membership that owns the key, None for a service key."""
-    return may(standing, Right.SEE_ALL_KEYS, organization=organization) or (
-        _is_own(standing, owner)
-        and may(standing, Right.SEE_ORGANIZATION, organization=organization)
-    )
-
-
 def may_manage_key(standing: Standing | None, *, organization: int, owner: int | None) -> bool:
     """Ask before making, rotating, disabling, enabling or revoking a key of `owner`."""
     return may(standing, Right.MANAGE_ALL_KEYS, organization=organization) or (
         _is_own(standing, owner) and may(standing, Right.MAKE_OWN_KEYS, organization=organization)
-    )
-
-
-def may_see_usage(standing: Standing | None, *, organization: int, owner: int | None) -> bool:
-    """Ask before showing the usage of one member, or of all with `owner` None."""
-    return may(standing, Right.SEE_ALL_USAGE, organization=organization) or (
-        _is_own(standing, owner) and may(standing, Right.SEE_OWN_USAGE, organization=organization)
     )
 
 

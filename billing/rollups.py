@@ -12,7 +12,6 @@ neither and its deltas are folded later.
 
 from __future__ import annotations
 
-import bisect
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -49,11 +48,6 @@ LATENCY_EDGES = (
 )
 # fmt: on
 BINS = len(LATENCY_EDGES) + 1
-
-
-def latency_bin(milliseconds: int) -> int:
-    """Return the bin, 0 to 23, of a histogram of first_byte_ms or total_ms."""
-    return bisect.bisect_right(LATENCY_EDGES, milliseconds)
 
 
 class Shape(NamedTuple):
