@@ -27,7 +27,7 @@ import redis
 import yaml
 from cryptography.fernet import Fernet
 
-from local.children import Child, end_child, find_free_port, read_tail, start_child
+from local.children import Child, end_child, find_free_port, read_tail, start_child, wait_until
 from local.postgres import DATABASE, Postgres
 from local.provider import RunningProvider, start_as_process
 from local.valkey import Valkey
@@ -36,6 +36,7 @@ from tests.servers import make_reachable_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS = 30.0
+GONE_SECONDS = 5.0
 SERVE = ("config.serve",)
 GRACEFUL_END = ((signal.SIGTERM, 20.0),)
 INHERITED = ("DATABASE_URL", "REDIS_URL", "TOLLGATE_DATA", "PORT", "HOST", "PUBLIC_URL")
@@ -257,6 +258,8 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        # What was killed a moment ago is gone when it has had its turn.
+        wait_until(lambda: not list_processes_with(str(folder).encode()), GONE_SECONDS)
         left = list_processes_with(str(folder).encode())
         for pid in left:
             os.kill(pid, signal.SIGKILL)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import resource
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -73,11 +74,15 @@ async def close_lines(lines: list[Line]) -> None:
 
 
 async def call_beside(gateway: Gateway, key: str) -> float:
-    """Make one call and return how long it took."""
+    """Make one call, again where its draw took longer than a call may wait for it, as SDKs do;
+    return how long it took until it was answered."""
+    began = time.monotonic()
     async with open_session() as session:
-        made = await call(session, url=gateway.url, key=key, ask=FIXED)
+        while (made := await call(session, url=gateway.url, key=key, ask=FIXED)).kind == "refused":
+            assert made.code == "ledger_away"
+            assert time.monotonic() - began < CALL_SECONDS
     assert made.kind == "answered", made
-    return made.seconds
+    return time.monotonic() - began
 
 
 async def hold_idle(gateway: Gateway, key: str, number: int, *, to_the_end: bool) -> str:
