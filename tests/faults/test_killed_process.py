@@ -89,7 +89,8 @@ def test_a_lost_machine_keeps_what_it_had_drawn_until_it_is_back(
     lost = parts.serve(machine="lost")
     load = Load([lost.url], [keys["spender"]], MIXED, seed)
     kill_during(parts, load, lost, kills=1)
-    parts.until(lambda: parts.rows(CAPTURED)[0][0] > 0, seconds=LEASE_SECONDS + 15)
+    # Others look for such processes every 10 s; the rest is this machine's other work.
+    parts.until(lambda: parts.rows(CAPTURED)[0][0] > 0, seconds=LEASE_SECONDS + 10 + 20)
     unknown = parts.count_received() - parts.rows(FACTS)[0][0]
     assert parts.rows(CAPTURED)[0][0] >= unknown * CHEAPEST_TICKS
     assert parts.manage("check_ledger").startswith("Differences: none.")

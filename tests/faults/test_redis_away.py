@@ -69,7 +69,8 @@ class World:
 
     @contextmanager
     def calling(self, load: Load, gone: Load) -> Iterator[None]:
-        """Both kinds of calls, for a while before and after what the block does too."""
+        """Both kinds of calls, for a while before and after what the block does too, and until the
+        budget is spent: how soon that is depends on this machine."""
         with (
             load.flowing(CALLERS, pause_seconds=PAUSE_SECONDS),
             gone.flowing(2, pause_seconds=PAUSE_SECONDS),
@@ -77,6 +78,7 @@ class World:
             time.sleep(1.5)
             yield
             time.sleep(2)
+            self.parts.until(lambda: load.count()["insufficient_quota"] > 0)
 
     def assert_kept(self, load: Load, gone: Load, note: Note) -> None:
         """Nobody was refused for Redis' sake, no limit of money gave way, and all is well again."""
