@@ -34,7 +34,7 @@ from gateway.overview import read_overview
 
 # The pages by what an operator is about; what is named nowhere stands under "Other".
 GROUPS = {
-    "Tenants": ("Organization", "Project", "Membership", "Invitation", "User", "Group"),
+    "Organizations": ("Organization", "Project", "Membership", "Invitation", "User", "Group"),
     "Keys": ("ApiKey", "ManagementKey"),
     "Providers": ("Provider", "Model", "Route", "Price", "RouteSuspension"),
     "Limits": ("Quota", "QuotaRaise", "RaiseRequest", "QuotaWindow"),

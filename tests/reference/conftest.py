@@ -1,4 +1,4 @@
-"""The gateways, tenants and models that calls are tested with."""
+"""The gateways, organizations and models that calls are tested with."""
 
 from tests.calls.conftest import (
     configuration,

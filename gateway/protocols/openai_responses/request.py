@@ -1,8 +1,8 @@
 """A Responses request: read once, checked where it costs, routes or refers to what is kept.
 
-Nothing is kept, here or at the provider: what one tenant left in the operator's account another
-could read, and an answer that is fetched later would be metered by nobody. So every request goes
-on with `store: false`, and one that builds on a kept answer is refused.
+Nothing is kept, here or at the provider: what one organization left in the operator's account
+another could read, and an answer that is fetched later would be metered by nobody. So every
+request goes on with `store: false`, and one that builds on a kept answer is refused.
 """
 
 from __future__ import annotations
