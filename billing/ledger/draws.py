@@ -293,7 +293,9 @@ class DrawTask:
         row = await cursor.fetchone()
         assert row is not None
         self.draws += 1
-        return self._credit(ordered, row)
+        # Of a waiter whose windows only count nothing was asked, and nothing is said.
+        refused_by = iter(self._credit(ordered, row))
+        return [next(refused_by) if some else 0 for some in waiters]
 
     def _credit(self, ordered: Sequence[Window], row: tuple[Any, ...]) -> list[int]:
         granted, refused_by, limits, used, held = row

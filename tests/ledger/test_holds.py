@@ -14,6 +14,7 @@ import pytest
 from billing.ledger import allowances, core
 from billing.ledger.allowances import Spent
 from billing.ledger.core import Want, WindowState, decide_draws
+from billing.ledger.holds import Hold
 from billing.ledger.ledger import Ledger
 from tests.ledger.making import (
     answer,
@@ -99,6 +100,22 @@ async def test_without_a_limit_everything_is_counted_and_nothing_refused(
     await ledger.process.settler.drained()
     row = await window_of(aconn, rule)
     assert (row.posted, row.overrun, row.drawn) == (650, 0, 0)
+
+
+async def test_a_call_that_is_only_counted_and_those_that_draw_beside_it_are_all_admitted(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    """Who drew nothing had no answer in a round of draws, and all of the round were refused."""
+    counted, narrow = await make_rule(aconn, None), await make_rule(aconn, 100, scope_id=2)
+    calls = [
+        hold(ledger, (narrow, 60)),
+        hold(ledger, (counted, core.NOT_DRAWN)),
+        hold(ledger, (narrow, 60)),
+        hold(ledger, (narrow, 30)),
+    ]
+    first, second, third, fourth = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(third, Spent)
+    assert all(isinstance(each, Hold) for each in (first, second, fourth))
 
 
 async def test_all_quotas_of_a_call_are_held_or_none(ledger: Ledger, aconn: Connection) -> None:
