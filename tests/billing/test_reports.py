@@ -127,3 +127,8 @@ def test_csv_has_a_row_a_line_and_no_formulas(acme: Organization, key: ApiKey) -
 def test_an_unknown_organization_is_one_sentence() -> None:
     with pytest.raises(CommandError, match="there is no organization 'nobody'"):
         report("--organization", "nobody")
+
+
+def test_a_day_that_is_none_is_one_sentence() -> None:
+    with pytest.raises(CommandError, match="--since: 'yesterday' is not a day such as 2026-01-31"):
+        report("--since", "yesterday")

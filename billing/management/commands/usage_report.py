@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
@@ -26,13 +26,11 @@ class Command(BaseCommand):
         parser.add_argument("--by", choices=list(reports.GROUPINGS), default="day")
         parser.add_argument(
             "--since",
-            type=date.fromisoformat,
+            type=read_day,
             metavar="DATE",
             help="first day, in the time zone of the organization",
         )
-        parser.add_argument(
-            "--until", type=date.fromisoformat, metavar="DATE", help="first day left out"
-        )
+        parser.add_argument("--until", type=read_day, metavar="DATE", help="first day left out")
         parser.add_argument("--format", choices=["table", "csv", "json"], default="table")
 
     def handle(self, **options: Any) -> None:
@@ -59,6 +57,13 @@ class Command(BaseCommand):
 
     def _write_json(self, found: list[Report]) -> None:
         self.stdout.write(json.dumps([_as_json(report) for report in found], indent=2))
+
+
+def read_day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a day such as 2026-01-31") from None
 
 
 class Report(msgspec.Struct, frozen=True):
