@@ -95,7 +95,8 @@ class Process:
                 await self.settler.drained()
                 self._tasks[-1].cancel()
                 await self._give_back_rates(everything=True)
-                if not self.open_holds:
+                # What has finished since is settled from the spool, while all of it is drawn still.
+                if not self.open_holds and not self.settler.depth:
                     await self._end()
         except (TimeoutError, psycopg.Error, *AWAY) as error:
             log.warning("process %s leaves its spool for the next one: %r", self.id, error)

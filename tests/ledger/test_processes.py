@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,26 @@ async def test_a_clean_end_leaves_nothing_behind(
     assert (row.posted, row.drawn, row.allowances) == (120, 0, 0)
     assert list(tmp_path.iterdir()) == []
     assert await one(aconn, "SELECT ended_at IS NOT NULL FROM gateway_process")
+
+
+async def test_what_finishes_while_a_process_goes_is_paid_from_what_was_drawn_for_it(
+    dsn: str, tmp_path: Path, aconn: Connection
+) -> None:
+    """All was given back first and the fact came after it, beyond the limit if others had drawn."""
+    ledger = await start_ledger(dsn, tmp_path)
+    rule = await make_rule(aconn, 1000)
+    claim, event = await hold(ledger, (rule, 500)), sent_event(500)
+    ledger.send(claim, event)
+    process = ledger.process
+    async with process.rates._turn:  # Going begins, and waits for its turn with Redis.
+        going = asyncio.create_task(ledger.close(timeout_seconds=5))
+        while not process._tasks[-1].done():
+            await asyncio.sleep(0)
+        ledger.finish(claim, answer(event, 120))
+    await going
+    await processes.reap_ended_processes(dsn, tmp_path)
+    row = await window_of(aconn, rule)
+    assert (row.posted, row.overrun, row.drawn) == (120, 0, 0)
 
 
 async def test_after_a_kill_each_attempt_that_left_is_charged_and_the_rest_is_free(
