@@ -211,4 +211,5 @@ def explain(
         time_zone=key.time_zone,
         model=rule.model,
         ask_at=f"{settings.PUBLIC_URL}/limits/{rule.id}",
+        was_read=standing is not None,
     )

@@ -47,7 +47,9 @@ class QuotaExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the window that had no room. Amounts are in the quota's unit, cost in ticks.
 
     `name` is what the scope is called (a project's slug, a key's name), `needed` what this call
-    would have held. `resets_at` is unix seconds, None where the window never ends.
+    would have held. `resets_at` is unix seconds, None where the window never ends. Without
+    `was_read` nobody looked at the window, because the call could never fit: then `used`, `held`
+    and `resets_at` are not known.
     """
 
     quota: int
@@ -64,6 +66,7 @@ class QuotaExplanation(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     hold: str = "strict"
     ask_at: str = ""  # The page where more can be asked for.
+    was_read: bool = True
 
     @property
     def raised_by(self) -> str:
@@ -101,6 +104,8 @@ def describe(quota: QuotaExplanation) -> dict[str, object]:
     amounts = {name: getattr(quota, name) for name in ("limit", "used", "held", "needed")}
     if quota.unit == "cost":
         amounts = {name: format_usd(ticks) for name, ticks in amounts.items()}
+    if not quota.was_read:
+        amounts |= {"used": None, "held": None}
     return {
         "scope": quota.scope,
         "name": quota.name,

@@ -115,6 +115,8 @@ async def test_a_hold_above_the_limit_names_the_cap_that_fits_and_it_does(
     served = await start()
     error = (await served.post(chat("dear", **{cap: 5000}))).json()["error"]
     assert (error["code"], error["param"]) == ("hold_exceeds_limit", cap)
+    # They were 0.00, whatever had been used: nobody looks at the window of what can never fit.
+    assert (error["quota"]["used"], error["quota"]["held"]) == (None, None)
     largest = int(error["message"].partition(f"Set {cap} to ")[2].partition(" ")[0])
     assert (await served.post(chat("dear", **{cap: largest + 1}))).status_code == 400
     assert provider.received()["total"] == 0
