@@ -20,8 +20,10 @@ from tests.parts import Servers, run_servers
 def pytest_configure() -> None:
     # A password costs a third of a second by the real hasher, and every test has two of them.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    # On a busy machine an example may take longer than 200 ms, which says nothing of the code.
-    hypothesis.settings.register_profile("untimed", deadline=None)
+    # On a busy machine an example may take longer than 200 ms, and ten longer than a second to be
+    # made up, which says nothing of the code.
+    too_slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=too_slow)
     hypothesis.settings.load_profile("untimed")
 
 

@@ -18,6 +18,7 @@ def test_from_signing_up_to_a_revoked_key(visit: Callable[..., Visit]) -> None:
     assert olga.find_barriers() == []
     curl = olga.page.locator("#snippet-curl").text_content()
     assert curl
+    assert wait_for_status(olga, secret, 200)
     status, answer = olga.run(f"{curl} -s -w '\\n%{{http_code}}'")
     assert (status, answer["object"]) == (200, "chat.completion")
 

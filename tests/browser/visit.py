@@ -16,6 +16,7 @@ from tests.local.running import Run
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
 PASSWORD = "correct horse battery staple"
 SECONDS = 20.0
+expect.set_options(timeout=SECONDS * 1000)
 _numbers = count(1)
 
 

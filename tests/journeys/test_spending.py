@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from openai.types.chat import ChatCompletion
@@ -68,6 +69,7 @@ async def call_sixty_times(run: Run, key: str) -> list[Any]:
             for some in lines.values()
             for line in some
         ]
+        await asyncio.gather(*(until_known(some[0], key) for some in lines.values()))
         outcomes = await asyncio.gather(*map(call, clients), return_exceptions=True)
         # What lies idle at another process is given back in a moment. Where this machine has other
         # work just then whoever asks again gets it; nobody gets more than there is.
@@ -79,6 +81,15 @@ async def call_sixty_times(run: Run, key: str) -> list[Any]:
                             call(clients[n]), return_exceptions=True
                         )
         return outcomes
+
+
+async def until_known(line: httpx2.AsyncClient, key: str) -> None:
+    """Return when the process at the other end has heard of the model and of the quota."""
+    headers = {"authorization": f"Bearer {key}"}
+    async with asyncio.timeout(SPENT_SECONDS):
+        for path, known in (("/v1/models", MODEL), ("/v1/me", '"lifetime"')):
+            while known not in (await line.get(path, headers=headers)).text:
+                await asyncio.sleep(0.05)
 
 
 async def call(client: openai.AsyncOpenAI) -> ChatCompletion:

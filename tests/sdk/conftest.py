@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import httpx2
 import pytest
 
+from local.children import wait_until
 from local.provider.behaviours import DEMO_MODELS
 from tests.local.running import Run
 from tests.product import apply, run_product
@@ -38,7 +40,18 @@ def product() -> Iterator[Run]:
 @pytest.fixture(scope="session")
 def door(product: Run) -> Door:
     keys = apply(product, compose_declaration(str(product.read_running()["PROVIDER_URL"])))
-    return Door(f"http://127.0.0.1:{product.port}", keys["sdk"], keys["spent"])
+    door = Door(f"http://127.0.0.1:{product.port}", keys["sdk"], keys["spent"])
+    assert wait_until(lambda: is_open(door), 20), "the gateway does not know what was declared"
+    return door
+
+
+def is_open(door: Door) -> bool:
+    """Whether the gateway has heard of all of it: a refusal for what is spent takes the key, the
+    model, its price and the quota, which it learns one after the other."""
+    body = {"model": OF_OPENAI, "messages": [{"role": "user", "content": "x"}], "max_tokens": 10}
+    headers = {"authorization": f"Bearer {door.spent_key}"}
+    answer = httpx2.post(f"{door.openai_url}/chat/completions", json=body, headers=headers)
+    return "insufficient_quota" in answer.text
 
 
 def compose_declaration(provider_url: str) -> dict[str, Any]:
