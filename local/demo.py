@@ -10,7 +10,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +35,16 @@ def declare_demo(folder: DataFolder, *, provider_url: str) -> None:
         password = secrets.token_urlsafe(15)
         folder.add_assignments({"DEMO_EMAIL": OPERATOR, "DEMO_PASSWORD": password})
         make_operator(OPERATOR, password)
-    declaration = compose_declaration(provider_url, served=list_served())
-    apply_declaration(folder.path, declaration)
+    apply_declaration(folder.path, compose_declaration(provider_url))
     if not is_usable(known.get("DEMO_KEY", "")):
         folder.add_assignments({"DEMO_KEY": issue_key()})
 
 
-def compose_declaration(
-    provider_url: str, *, served: Collection[str] = frozenset()
-) -> dict[str, Any]:
+def compose_declaration(provider_url: str) -> dict[str, Any]:
     """The apply file: real providers where their key is set, the demo provider for the others.
 
-    It stands in for no model of `served`, which another provider has been declared for: its
-    answers would be taken for that provider's, and charged as such.
+    Beside a real one its route is out of use, also where it was in use before the key came: its
+    answers would be taken for the real model's, and charged as such.
     """
     real = list_real_keys()
     vendors: Sequence[Mapping[str, Any]] = yaml.safe_load(SEED.read_text())
@@ -57,12 +54,7 @@ def compose_declaration(
             *(_declare_vendor(vendor) for vendor in vendors if vendor["variable"] in real),
         ],
         "models": [
-            _declare_model(
-                model,
-                vendor,
-                is_real=vendor["variable"] in real,
-                is_served=model["name"] in served,
-            )
+            _declare_model(model, vendor, is_real=vendor["variable"] in real)
             for vendor in vendors
             for model in vendor["models"]
         ],
@@ -70,15 +62,6 @@ def compose_declaration(
             {"slug": ORGANIZATION, "name": "Demo", "projects": [{"slug": PROJECT}]},
         ],
     }
-
-
-def list_served() -> set[str]:
-    """Return the models that have a route in use at a provider that is not the demo's."""
-    from gateway.models import Route
-
-    in_use = Route.objects.filter(enabled=True, provider__enabled=True)
-    others = in_use.exclude(provider__name__in=STAND_INS.values())
-    return set(others.values_list("model__name", flat=True))
 
 
 def apply_declaration(data_dir: Path, declaration: Mapping[str, Any]) -> None:
@@ -154,7 +137,7 @@ def _declare_vendor(vendor: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _declare_model(
-    model: Mapping[str, Any], vendor: Mapping[str, Any], *, is_real: bool, is_served: bool
+    model: Mapping[str, Any], vendor: Mapping[str, Any], *, is_real: bool
 ) -> dict[str, Any]:
     declared = dict(model)
     options = declared.pop("route", {})
@@ -163,7 +146,7 @@ def _declare_model(
             "provider": STAND_INS[vendor["protocol"]],
             "model": model["name"],
             "priority": LAST_PRIORITY,
-            "enabled": not (is_real or is_served),
+            "enabled": not is_real,
         }
     ]
     if is_real:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.models import Model, Provider, Route
+from gateway.models import Route
 from local.banner import compose_banner
-from local.demo import compose_declaration, list_served
+from local.demo import compose_declaration
 from local.folder import DataFolder, read_assignments
 from local.options import REAL_KEYS, Options, is_loopback
 
@@ -49,7 +49,7 @@ def find_stand_in(declaration: dict[str, Any], model: str) -> dict[str, Any]:
     return dict(found)
 
 
-def test_the_demo_provider_steps_aside_once_a_real_one_is_there(
+def test_the_demo_provider_steps_aside_once_a_real_key_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its route stayed in use beside the real one: it answered every other call, at its price."""
@@ -59,22 +59,11 @@ def test_the_demo_provider_steps_aside_once_a_real_one_is_there(
     after = compose_declaration(PROVIDER)
     assert find_stand_in(after, "gpt-4o")["enabled"] is False
     assert find_stand_in(after, "grok-4")["enabled"] is True
-    monkeypatch.delenv("OPENAI_API_KEY")
-    later = compose_declaration(PROVIDER, served={"gpt-4o"})
-    assert find_stand_in(later, "gpt-4o")["enabled"] is False
 
 
-@pytest.mark.django_db
-def test_a_model_is_served_where_others_than_the_demo_provider_have_a_route_in_use() -> None:
-    model = Model.objects.create(name="gpt-4o", context_window=9, max_output_tokens=9)
-    for name, enabled in (("demo-openai", True), ("openai", False)):
-        provider = Provider.objects.create(name=name, protocol="openai", base_url=PROVIDER)
-        Route.objects.create(model=model, provider=provider, upstream_model="m", enabled=enabled)
-    assert list_served() == set()
-    Route.objects.update(enabled=True)
-    assert list_served() == {"gpt-4o"}
-    Provider.objects.filter(name="openai").update(enabled=False)
-    assert list_served() == set()
+def test_a_route_of_a_file_goes_before_the_demo_providers() -> None:
+    declared = find_stand_in(compose_declaration(PROVIDER), "gpt-4o")
+    assert declared["priority"] > Route._meta.get_field("priority").default
 
 
 def test_what_real_providers_count_beyond_the_request_is_declared(
