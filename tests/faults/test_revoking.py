@@ -20,6 +20,8 @@ Note = Callable[[str], None]
 
 FRESHNESS_SECONDS = 5.0
 REVOKED_MS = 1000.0
+# What this machine's other work may add to one of them.
+HICCUP_MS = 1000.0
 KEYS = 40
 CALLERS = 16
 PAUSE_SECONDS = 0.1
@@ -81,13 +83,15 @@ async def test_a_revocation_is_known_everywhere_within_a_second_under_load(
                 waits += await asyncio.gather(*refusals)
                 await asyncio.sleep(PAUSE_SECONDS)
     waits.sort()
+    noted = waits[: len(waits) * 99 // 100]  # The promise is of 99 in a hundred.
     note(
         f"{len(waits)} revocations seen beside {load.describe()}: median"
         f" {percentile(waits, 50):.0f} ms, 99th percentile {percentile(waits, 99):.0f} ms,"
         f" longest {waits[-1]:.0f} ms"
     )
     assert load.count().keys() == {"answered"}
-    assert percentile(waits, 99) < REVOKED_MS
+    assert noted[-1] < REVOKED_MS
+    assert waits[-1] < REVOKED_MS + HICCUP_MS
 
 
 async def ask_until(

@@ -30,8 +30,8 @@ BUFFERED_BYTES = 2**25
 class Hasty(GatewayProtocol):
     """The same limits, sooner."""
 
-    head_seconds = 0.4
-    body_seconds = 0.4
+    head_seconds = 1.0
+    body_seconds = 1.0
     write_seconds = 1.0
     sweep_seconds = 0.02
 
