@@ -324,12 +324,17 @@ class DrawTask:
                 self._asked.append((waiter, refusing))
                 return
             self.recalls.note_spent(refusing, time.monotonic() + SPENT_SECONDS)
+        elif not is_held and not waiter.future.done():
+            # One that was refused took what was drawn for it, with what was freed meanwhile.
+            self._allowances.queue.append(waiter)
+            self._allowances.wake.set()
+            return
         if not waiter.leave():
             return
         if is_held:
             waiter.future.set_result(None)
         else:
-            waiter.refuse(waiter.refusal or Unavailable("what was drawn for this call is gone"))
+            waiter.give_up()
 
     def _may_ask(self, waiter: Waiter, refusing: Window) -> bool:
         """Say whether other processes may have drawn something that they would give back."""

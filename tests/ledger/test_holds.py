@@ -118,6 +118,29 @@ async def test_a_call_that_is_only_counted_and_those_that_draw_beside_it_are_all
     assert all(isinstance(each, Hold) for each in (first, second, fourth))
 
 
+async def test_a_call_whose_draw_served_another_is_drawn_for_again(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    """It was refused with 503 where one before it, refused by then, took what was freed meanwhile
+    and what was drawn for this one."""
+    narrow, wide = await make_rule(aconn, 100), await make_rule(aconn, 1000, scope_id=2)
+    before = await hold(ledger, (narrow, 100), (wide, 1))
+    async with aconn.transaction():
+        window = "SELECT 1 FROM quota_window WHERE quota_id = %s FOR UPDATE"
+        await aconn.execute(window, [wide.id])
+        first = asyncio.create_task(hold(ledger, (narrow, 100), (wide, 300)))
+        second = asyncio.create_task(hold(ledger, (wide, 300)))
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+        async def is_drawing() -> bool:
+            return bool(await one(aconn, waiting))
+
+        await eventually(is_drawing)
+        ledger.forget(before)
+    assert (await first).is_open
+    assert (await second).is_open
+
+
 async def test_all_quotas_of_a_call_are_held_or_none(ledger: Ledger, aconn: Connection) -> None:
     wide, narrow = await make_rule(aconn, 1000), await make_rule(aconn, 100, scope_id=2)
     with pytest.raises(Spent) as refused:
