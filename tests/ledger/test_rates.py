@@ -218,7 +218,7 @@ async def test_what_goes_back_to_a_redis_that_forgot_makes_no_room(
         await hold(ledger, (rule, 1))
     (window,) = ledger.process.allowances.in_use
     assert window.free > 0
-    await redis.flushall()
+    await redis.flushdb()
     await ledger.process.rates.tend([window], [window])
     assert window.free == 0
     assert int(await redis.get(key_of(window)) or 0) == 0
@@ -231,7 +231,7 @@ async def test_a_window_that_is_over_is_not_brought_back(
     await hold(ledger, (rule, 1))
     (window,) = ledger.process.allowances.in_use
     ledger.process.rates.note_extra(window, 5)
-    await redis.flushall()
+    await redis.flushdb()
     window.ends_at_unix = time.time() - 60
     await ledger.process.rates.tend([window], [])
     assert await redis.keys("tollgate:*") == []
