@@ -197,7 +197,7 @@ def decide_draws(
             continue
         for position, need, want in wants:
             short = need - max(free[position], 0)
-            generous = min(want, remaining[position] // (4 * processes))
+            generous = max(min(want, remaining[position] // (4 * processes)), 0)
             grant = 0
             if short > 0:
                 grant = max(short, generous)

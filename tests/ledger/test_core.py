@@ -95,6 +95,14 @@ def test_what_all_accounts_are_asked_alike_comes_to_the_same_as_claims_on_each(
     assert [a.amount for a in alike] == [a.amount for a in each]
 
 
+def test_what_is_filled_up_over_its_limit_takes_nothing_from_a_process_that_has_too_little() -> (
+    None
+):
+    """What remained was below nothing, and a share of that was granted: less than nothing."""
+    window = WindowState(limit=10, posted=100)
+    assert decide_draws([window], [-2], [[Want(0, 0, 0)]]).granted == [0]
+
+
 windows_strategy = st.lists(
     st.builds(
         WindowState,
@@ -122,6 +130,7 @@ def test_no_round_of_draws_exceeds_a_limit_and_each_admitted_waiter_is_covered(
                 free[position] -= need
     assert all(f >= 0 for f in free)
     for window, granted in zip(windows, draws.granted, strict=True):
+        assert granted >= 0
         assert granted == 0 or window.remaining >= granted
 
 

@@ -57,7 +57,7 @@ while at <= #ARGV do
             local position, need = tonumber(ARGV[claim + 1]), tonumber(ARGV[claim + 2])
             local short, share = need - math.max(free[position], 0), 0
             local quarter = math.floor(remaining[position] / (4 * processes))
-            local generous = math.min(tonumber(ARGV[claim + 3]), quarter)
+            local generous = math.max(math.min(tonumber(ARGV[claim + 3]), quarter), 0)
             if short > 0 then
                 share = math.max(short, generous)
             elseif free[position] - need < math.floor(generous / 2) then

@@ -88,7 +88,7 @@ BEGIN
             FOR k IN first..last LOOP
                 position := p_position[k];
                 short := p_need[k] - greatest(free[position], 0);
-                generous := least(p_want[k], remaining[position] / (4 * p_processes));
+                generous := greatest(least(p_want[k], remaining[position] / (4 * p_processes)), 0);
                 share := 0;
                 IF short > 0 THEN
                     share := greatest(short, generous);
