@@ -95,11 +95,9 @@ def test_what_all_accounts_are_asked_alike_comes_to_the_same_as_claims_on_each(
     assert [a.amount for a in alike] == [a.amount for a in each]
 
 
-def test_what_is_filled_up_over_its_limit_takes_nothing_from_a_process_that_has_too_little() -> (
-    None
-):
+def test_a_window_over_its_limit_is_not_filled_up_with_less_than_nothing() -> None:
     """What remained was below nothing, and a share of that was granted: less than nothing."""
-    window = WindowState(limit=10, posted=100)
+    window = WindowState(limit=10, posted=14)
     assert decide_draws([window], [-2], [[Want(0, 0, 0)]]).granted == [0]
 
 

@@ -262,6 +262,20 @@ async def test_the_sql_draws_as_its_model_does(
     assert await cursor.fetchone() == (model.granted, refused)
 
 
+async def test_the_sql_takes_nothing_where_a_window_over_its_limit_is_to_be_filled_up(
+    ledger: Ledger, aconn: Connection
+) -> None:
+    rule = await make_rule(aconn, 10)
+    window = await one(
+        aconn,
+        'INSERT INTO quota_window (quota_id, starts_at, ends_at, "limit", posted, overrun, drawn)'
+        " VALUES (%s, now(), now(), 10, 10, 4, 0) RETURNING id",
+        rule.id,
+    )
+    draw = "SELECT granted FROM ledger_draw(%s, %s, '{-2}', '{1}', '{1}', '{0}', '{0}', 1)"
+    assert await one(aconn, draw, ledger.process.id, [window]) == [0]
+
+
 async def test_a_busy_window_is_filled_up_before_calls_have_to_wait(
     ledger: Ledger, aconn: Connection
 ) -> None:
