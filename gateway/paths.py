@@ -40,8 +40,8 @@ def explain_unknown(method: str, path: str) -> UnknownEndpoint:
     """Return the error for a path that nothing answers."""
     below = path.removeprefix("/v1/")
     for start, what in _NOT_OFFERED.items():
-        is_below = below.startswith(f"{start.rstrip('/')}/") and below != start
-        if is_below or below == start.rstrip("/"):
+        name = start.rstrip("/")
+        if below == name or (below.startswith(f"{name}/") and below != start):
             return EndpointNotOffered(method, path, what)
     return UnknownEndpoint(method, path)
 

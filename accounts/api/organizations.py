@@ -1,4 +1,4 @@
-"""/organizations: organizations, as far as the asker has a standing in them."""
+"""/organizations, as far as the asker has a standing in them."""
 
 from __future__ import annotations
 

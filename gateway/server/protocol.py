@@ -16,9 +16,7 @@ from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-from uvicorn.server import ServerState
 
 from gateway.errors import BadRequest, GatewayError
 from gateway.server.files import count_allowed_connections
@@ -43,14 +41,8 @@ class GatewayProtocol(TimedProtocol):
     # What is still taken in, and thrown away, of a body that was already answered.
     discard_bytes = 2**26
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.url = b""
         self._hang_up: Callable[[], None] | None = None
         self._upgrading = False
