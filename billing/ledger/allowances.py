@@ -198,7 +198,7 @@ class Allowances:
 
     def find(self, bundle: Bundle, *, now: float, time_zone: str) -> Sequence[Window]:
         """Return the windows of a bundle that are open at `now` (Unix seconds)."""
-        if now < bundle.good_until and bundle.owner is self.edition:
+        if now < bundle.good_until and bundle.edition is self.edition:
             return bundle.windows
         windows = []
         for rule in bundle.rules:
@@ -211,7 +211,7 @@ class Allowances:
 
     def take(self, bundle: Bundle, windows: Sequence[Window], needs: Sequence[int]) -> bool:
         """Hold each need at once, or none; False where the call must wait for a draw."""
-        if bundle.owner is not self.edition:  # Not all of these windows are in the database yet.
+        if bundle.edition is not self.edition:  # Not all of these windows are in the database yet.
             return False
         if self.waiting and any(window.waiting for window in windows):
             return False

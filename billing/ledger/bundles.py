@@ -44,10 +44,10 @@ class Bundle:
         "_uses",
         "_uses_all",
         "alike",
+        "edition",
         "good_until",
         "has_rates",
         "ids",
-        "owner",
         "rules",
         "stored",
         "strict_tokens",
@@ -59,7 +59,7 @@ class Bundle:
         self.rules: Sequence[QuotaRule] = sorted(rules, key=lambda rule: rule.is_rate)
         self.stored = sum(not rule.is_rate for rule in self.rules)
         self.has_rates = self.stored < len(self.rules)
-        self.owner: object = None
+        self.edition: object = None
         self.windows: Sequence[Window] = ()
         self.ids: list[int] = []
         self.good_until = 0.0
@@ -129,12 +129,12 @@ class Bundle:
             for need, place, amount in zip(needs, self._uses, amounts, strict=True)
         ]
 
-    def keep(self, windows: Sequence[Window], owner: object) -> None:
-        """Remember the windows, if the database knows them all. `owner` is the edition of the
-        allowances that they were found in."""
+    def keep(self, windows: Sequence[Window], edition: object) -> None:
+        """Remember the windows, if the database knows them all. `edition` is that of the allowances
+        in which they were found."""
         self.windows = windows
         self.ids = [window.window for window in windows[: self.stored]]
-        self.owner = owner if all(window.window for window in windows) else None
+        self.edition = edition if all(window.window for window in windows) else None
         self.good_until = min([window.ends_at_unix for window in windows], default=inf)
 
 
